@@ -1,0 +1,101 @@
+//! The transactions that people and workers send.
+
+use crate::registry::BlockRef;
+use cuckoo_primitives::{AccountId, Balance, Role, WorkerId, WorkerSignature, H256};
+
+/// How an operator presents itself.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Introduction {
+	/// Its name.
+	pub name: String,
+	/// Where it is reached: a coordinator's URL, empty for most miners.
+	pub endpoint: String,
+	/// What it says about itself.
+	pub text: String,
+}
+
+/// How much is to be taken out.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Amount {
+	/// Everything that is there.
+	All,
+	/// So much.
+	Value(Balance),
+}
+
+/// A transaction's content.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Call {
+	/// The sender becomes an operator.
+	Register {
+		/// Its role.
+		role: Role,
+		/// The key that will sign its off-chain messages.
+		worker: WorkerId,
+		/// That key's signature over the [`cuckoo_primitives::signing::WorkerProof`].
+		worker_signature: WorkerSignature,
+		/// Its own stake.
+		stake: Balance,
+		/// The part of rewards it keeps, in parts per billion.
+		commission_ppb: u32,
+		/// How it presents itself.
+		introduction: Introduction,
+	},
+	/// The operator changes its worker.
+	SetWorker {
+		/// The new worker.
+		worker: WorkerId,
+		/// That key's signature over the [`cuckoo_primitives::signing::WorkerProof`].
+		worker_signature: WorkerSignature,
+	},
+	/// The operator changes how it presents itself.
+	SetIntroduction(Introduction),
+	/// The operator adds to its own stake.
+	StakeMore(Balance),
+	/// The operator takes some of its own stake out; it unbonds.
+	Unstake(Amount),
+	/// The sender stakes on an operator.
+	Vote {
+		/// The operator.
+		operator: AccountId,
+		/// How much.
+		amount: Balance,
+	},
+	/// The sender takes stake off an operator; it unbonds.
+	Unvote {
+		/// The operator.
+		operator: AccountId,
+		/// How much.
+		amount: Amount,
+	},
+	/// The sender takes out what has finished unbonding.
+	Withdraw,
+	/// The operator stops for good.
+	Retire,
+	/// The sender pays another account.
+	Transfer {
+		/// Who is paid.
+		to: AccountId,
+		/// How much.
+		amount: Balance,
+	},
+}
+
+/// What a submitted transaction waits for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Until {
+	/// In a block of the best chain; a fork may still drop it.
+	InBlock,
+	/// In a finalized block.
+	#[default]
+	Finalized,
+}
+
+/// A transaction that succeeded.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Included {
+	/// The block it is in.
+	pub block: BlockRef,
+	/// The transaction's hash.
+	pub transaction: H256,
+}

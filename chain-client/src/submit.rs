@@ -1,0 +1,275 @@
+//! Signing, sending and waiting.
+
+use crate::{
+	call::{Amount, Call, Included, Introduction, Until},
+	client::ChainClient,
+	error::Error,
+	registry::BlockRef,
+	runtime::{
+		address,
+		runtime_types::{pallet_cuckoo_staking::types, sp_arithmetic::per_things::Perbill},
+		tx,
+	},
+	snapshot::block_ref,
+};
+use cuckoo_primitives::H256;
+use sp_core::{crypto::Pair as _, sr25519};
+use std::time::Duration;
+use subxt::{
+	client::OnlineClientAtBlockImpl,
+	config::{
+		substrate::{AccountId32, MultiSignature},
+		SubstrateConfig, SubstrateExtrinsicParamsBuilder,
+	},
+	error::{BackendError, DispatchError, ExtrinsicError, RpcError, TransactionEventsError},
+	transactions::{Payload, Signer, TransactionInBlock, TransactionProgress, TransactionStatus},
+};
+use tokio::time;
+
+/// Blocks within which a transaction must be included, or it is void: a lost one cannot come back.
+const MORTAL_BLOCKS: u64 = 64;
+
+/// For sending: several requests.
+const SEND_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// For the block it waits for. A chain that finalizes nothing for so long has a problem of its own.
+const SETTLE_TIMEOUT: Duration = Duration::from_secs(300);
+
+type Client = OnlineClientAtBlockImpl<SubstrateConfig>;
+type Progress = TransactionProgress<SubstrateConfig, Client>;
+type InBlock = TransactionInBlock<SubstrateConfig, Client>;
+
+/// The same key type that signs everywhere else.
+struct PairSigner<'a>(&'a sr25519::Pair);
+
+impl Signer<SubstrateConfig> for PairSigner<'_> {
+	fn account_id(&self) -> AccountId32 {
+		AccountId32(self.0.public().0)
+	}
+
+	fn sign(&self, payload: &[u8]) -> MultiSignature {
+		MultiSignature::Sr25519(self.0.sign(payload).0)
+	}
+}
+
+pub(crate) async fn submit(
+	client: &ChainClient,
+	call: &Call,
+	signer: &sr25519::Pair,
+	until: Until,
+) -> Result<Included, Error> {
+	let progress = time::timeout(SEND_TIMEOUT, send_call(client, call, signer))
+		.await
+		.unwrap_or(Err(Error::Timeout {
+			what: "sending a transaction",
+			after: SEND_TIMEOUT,
+		}))?;
+	let transaction = progress.extrinsic_hash();
+	time::timeout(SETTLE_TIMEOUT, settle(progress, until))
+		.await
+		.unwrap_or_else(|_| {
+			let reason = format!(
+				"it was in no such block after {} s",
+				SETTLE_TIMEOUT.as_secs()
+			);
+			Err(Error::Undecided {
+				transaction,
+				reason,
+			})
+		})
+}
+
+async fn send_call(
+	client: &ChainClient,
+	call: &Call,
+	signer: &sr25519::Pair,
+) -> Result<Progress, Error> {
+	let staking = tx().staking();
+	match call.clone() {
+		Call::Register {
+			role,
+			worker,
+			worker_signature,
+			stake,
+			commission_ppb,
+			introduction,
+		} => {
+			let call = staking.register(
+				role.into(),
+				worker.0,
+				worker_signature.0,
+				stake,
+				Perbill(commission_ppb),
+				introduction_input(introduction),
+			);
+			send(client, &call, signer).await
+		},
+		Call::SetWorker {
+			worker,
+			worker_signature,
+		} => {
+			send(
+				client,
+				&staking.set_worker(worker.0, worker_signature.0),
+				signer,
+			)
+			.await
+		},
+		Call::SetIntroduction(introduction) => {
+			let call = staking.set_introduction(introduction_input(introduction));
+			send(client, &call, signer).await
+		},
+		Call::StakeMore(amount) => send(client, &staking.stake_more(amount), signer).await,
+		Call::Unstake(amount) => send(client, &staking.unstake(amount.into()), signer).await,
+		Call::Vote { operator, amount } => {
+			send(client, &staking.vote(operator.into(), amount), signer).await
+		},
+		Call::Unvote { operator, amount } => {
+			send(
+				client,
+				&staking.unvote(operator.into(), amount.into()),
+				signer,
+			)
+			.await
+		},
+		Call::Withdraw => send(client, &staking.withdraw(), signer).await,
+		Call::Retire => send(client, &staking.retire(), signer).await,
+		Call::Transfer { to, amount } => {
+			let call = tx().balances().transfer_keep_alive(address(&to), amount);
+			send(client, &call, signer).await
+		},
+	}
+}
+
+fn introduction_input(introduction: Introduction) -> types::IntroductionInput {
+	types::IntroductionInput {
+		name: introduction.name.into_bytes(),
+		endpoint: introduction.endpoint.into_bytes(),
+		text: introduction.text.into_bytes(),
+	}
+}
+
+impl From<Amount> for types::Amount {
+	fn from(amount: Amount) -> Self {
+		match amount {
+			Amount::All => Self::All,
+			Amount::Value(value) => Self::Value(value),
+		}
+	}
+}
+
+/// Signs and sends. The nonce counts what waits in the node's pool, so that several transactions can
+/// be under way.
+async fn send<P: Payload>(
+	client: &ChainClient,
+	call: &P,
+	signer: &sr25519::Pair,
+) -> Result<Progress, Error> {
+	let signer = PairSigner(signer);
+	let failed = |reason: String| Error::Read {
+		what: "what a transaction needs",
+		reason,
+	};
+	let _sending = client.sending.lock().await;
+	let at = client.at_finalized().await?;
+	let nonce = client
+		.rpc
+		.system_account_next_index(&signer.account_id())
+		.await
+		.map_err(|error| failed(error.to_string()))?;
+	let params = SubstrateExtrinsicParamsBuilder::new()
+		.nonce(nonce)
+		.mortal(MORTAL_BLOCKS)
+		.build();
+	let signed = at
+		.transactions()
+		.create_signed(call, &signer, params)
+		.await
+		.map_err(|error| failed(error.to_string()))?;
+	let transaction = signed.hash();
+	signed
+		.submit_and_watch()
+		.await
+		.map_err(|error| match refusal(&error) {
+			Some(reason) => Error::Refused(reason),
+			None => Error::Undecided {
+				transaction,
+				reason: error.to_string(),
+			},
+		})
+}
+
+/// What the node said when it refused a transaction; `None` when it did not get to say anything.
+fn refusal(error: &ExtrinsicError) -> Option<String> {
+	let ExtrinsicError::ErrorSubmittingTransaction(BackendError::Rpc(RpcError::ClientError(
+		subxt::rpcs::Error::User(answer),
+	))) = error
+	else {
+		return None;
+	};
+	let details = answer
+		.data
+		.as_ref()
+		.map(|data| format!(": {}", data.get()))
+		.unwrap_or_default();
+	Some(format!("{}{details}", answer.message))
+}
+
+async fn settle(mut progress: Progress, until: Until) -> Result<Included, Error> {
+	let transaction = progress.extrinsic_hash();
+	let undecided = |reason: String| Error::Undecided {
+		transaction,
+		reason,
+	};
+	while let Some(status) = progress.next().await {
+		match status.map_err(|error| undecided(error.to_string()))? {
+			TransactionStatus::InBestBlock(block) if until == Until::InBlock => {
+				return outcome(block, transaction).await;
+			},
+			TransactionStatus::InFinalizedBlock(block) => return outcome(block, transaction).await,
+			TransactionStatus::Error { message } => return Err(undecided(message)),
+			TransactionStatus::Invalid { message } | TransactionStatus::Dropped { message } => {
+				return Err(Error::Refused(message));
+			},
+			_ => {},
+		}
+	}
+	Err(undecided("the connection ended".into()))
+}
+
+async fn outcome(included: InBlock, transaction: H256) -> Result<Included, Error> {
+	let undecided = |reason: String| Error::Undecided {
+		transaction,
+		reason,
+	};
+	let at = included
+		.at()
+		.await
+		.map_err(|error| undecided(error.to_string()))?;
+	let block = block_ref(at.block_number(), included.block_hash())?;
+	match included.wait_for_success().await {
+		Ok(_) => Ok(Included { block, transaction }),
+		Err(TransactionEventsError::ExtrinsicFailed(error)) => Err(failure(block, &error)),
+		Err(error) => Err(undecided(error.to_string())),
+	}
+}
+
+/// A pallet's error by its name and the sentence that its author wrote about it.
+fn failure(block: BlockRef, error: &DispatchError) -> Error {
+	let details = match error {
+		DispatchError::Module(module) => module.details().ok(),
+		_ => None,
+	};
+	let (name, reason) = match details {
+		Some(details) => (
+			format!("{}::{}", details.pallet.name(), details.variant.name),
+			details.variant.docs.join(" ").trim().to_string(),
+		),
+		None => ("DispatchError".to_string(), error.to_string()),
+	};
+	Error::Failed {
+		block,
+		name,
+		reason,
+	}
+}

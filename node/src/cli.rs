@@ -1,0 +1,62 @@
+//! The command line.
+
+use sc_cli::RunCmd;
+
+/// How to begin, shown under `--help`.
+const EXAMPLES: &str = "\
+Examples:
+  cuckoo-node --dev
+      A development chain of one validator in a temporary folder, with operators, voters and funds.
+  cuckoo-node --chain local --validator --alice --unsafe-force-node-key-generation
+      One of the three validators of the local network; the others are --bob and --charlie.
+  cuckoo-node --chain spec.json --base-path /var/lib/cuckoo
+      A full node of the network that the file describes.
+  cuckoo-node key generate-node-key --file node-key
+      The key that names a node in the network.
+  cuckoo-node export-chain-spec --chain local --raw --output spec.json
+      A network's specification, to start other nodes with.";
+
+/// The node's arguments: without a sub-command it runs.
+#[derive(Debug, clap::Parser)]
+#[command(after_long_help = EXAMPLES)]
+pub struct Cli {
+	/// What to do instead of running.
+	#[command(subcommand)]
+	pub subcommand: Option<Subcommand>,
+
+	/// How to run.
+	#[command(flatten)]
+	pub run: RunCmd,
+}
+
+/// What the node does beside running.
+#[derive(Debug, clap::Subcommand)]
+pub enum Subcommand {
+	/// Make, inspect and insert keys.
+	#[command(subcommand)]
+	Key(sc_cli::KeySubcommand),
+
+	/// Print a network's specification, for people or, with --raw, for other nodes.
+	ExportChainSpec(sc_cli::ExportChainSpecCmd),
+
+	/// Print what the database holds: best and finalized block.
+	ChainInfo(sc_cli::ChainInfoCmd),
+
+	/// Run one block again and check it.
+	CheckBlock(sc_cli::CheckBlockCmd),
+
+	/// Write blocks to a file.
+	ExportBlocks(sc_cli::ExportBlocksCmd),
+
+	/// Read blocks from a file and check them.
+	ImportBlocks(sc_cli::ImportBlocksCmd),
+
+	/// Write the state of a block as a chain specification.
+	ExportState(sc_cli::ExportStateCmd),
+
+	/// Take back blocks that are not yet final.
+	Revert(sc_cli::RevertCmd),
+
+	/// Remove the database. Keys stay.
+	PurgeChain(sc_cli::PurgeChainCmd),
+}

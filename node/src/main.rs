@@ -1,0 +1,24 @@
+//! The Cuckoo chain's node: follows the chain, serves it over JSON-RPC, and, as a validator, writes and
+//! finalizes its blocks.
+//!
+//! | file | what is there |
+//! |---|---|
+//! | `cli.rs` | the command line |
+//! | `command.rs` | runs what the command line asks for |
+//! | `chain_spec.rs` | the networks that the node knows |
+//! | `service.rs` | puts the node together: client, network, consensus, workers |
+//! | `rpc.rs` | the JSON-RPC beside what every node of the SDK has |
+
+#![deny(missing_docs)]
+// The SDK's error types are what they are; errors here end the program.
+#![allow(clippy::result_large_err)]
+
+mod chain_spec;
+mod cli;
+mod command;
+mod rpc;
+mod service;
+
+fn main() -> sc_cli::Result<()> {
+	command::run()
+}

@@ -1,0 +1,333 @@
+//! The invariants of the crate's documentation, under the same numbers, checked on the whole state.
+//!
+//! Every message begins with the invariant's number, so that a broken one is found in the list.
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use codec::{Decode, DecodeAll, FullCodec};
+use cuckoo_primitives::{AccountId, Balance, EraIndex, Role};
+use frame_support::{storage::StoragePrefixedMap, traits::fungible::Inspect};
+use sp_runtime::TryRuntimeError;
+use sp_staking::SessionIndex;
+
+use crate::{
+	operators::is_sorted,
+	pool::{Generation, Shares},
+	types::{DescendingStake, RoleTotals, MAX_RELEASED_WORKERS},
+	ByStake, Config, CurrentEra, EraStart, Held, Introductions, Operators, Pallet, Pools,
+	Positions, ReleasedWorkers, RoleMembers, Rules, Totals, Unbonding, UnbondingPools,
+	WorkerNonces, WorkerOwners,
+};
+
+/// Ends the check with the message unless the condition holds.
+macro_rules! invariant {
+	($condition:expr, $message:literal) => {
+		if !$condition {
+			return Err(TryRuntimeError::Other($message));
+		}
+	};
+}
+
+impl<T: Config> Pallet<T> {
+	/// Checks every invariant. Walks the whole state: for tests and `try-runtime` only.
+	pub fn do_try_state() -> Result<(), TryRuntimeError> {
+		// The others read decoded values: what does not decode would be invisible to them.
+		Self::check_decoding()?;
+		Self::check_money()?;
+		Self::check_pools()?;
+		Self::check_unbonding()?;
+		Self::check_activity()?;
+		Self::check_workers()?;
+		Self::check_order()?;
+		Self::check_totals()?;
+		Self::check_records()
+	}
+
+	/// Invariant 1: the money that came in and did not go out, what pools and unbonding pools are
+	/// worth, are the same; and the pot has at least that and its existential deposit.
+	fn check_money() -> Result<(), TryRuntimeError> {
+		let owed = Pools::<T>::iter_values()
+			.chain(UnbondingPools::<T>::iter_values())
+			.try_fold(0, |sum: Balance, pool| sum.checked_add(pool.value));
+		invariant!(
+			owed == Some(Held::<T>::get()),
+			"1: Held is not the sum of all pools"
+		);
+		let needed = Held::<T>::get().saturating_add(T::Currency::minimum_balance());
+		invariant!(
+			T::Currency::total_balance(&Self::pot()) >= needed,
+			"1: the pot has less than it owes"
+		);
+		Ok(())
+	}
+
+	/// Invariant 2: the shares of a pool are those of its positions; without shares there is no value.
+	fn check_pools() -> Result<(), TryRuntimeError> {
+		let mut sums = BTreeMap::<AccountId, Shares>::new();
+		for (_, operator, position) in Positions::<T>::iter() {
+			invariant!(!position.shares.is_zero(), "2: a position has no shares");
+			invariant!(
+				Pools::<T>::contains_key(&operator),
+				"2: a position has no pool"
+			);
+			let pool = Pools::<T>::get(&operator);
+			invariant!(
+				position.generation <= pool.generation,
+				"2: a position is of a generation to come"
+			);
+			let sum = sums.entry(operator).or_default();
+			*sum = sum
+				.checked_add(position.shares_in(&pool))
+				.ok_or(TryRuntimeError::Other("2: positions overflow"))?;
+		}
+		for (operator, pool) in Pools::<T>::iter() {
+			let sum = sums.get(&operator).copied().unwrap_or_default();
+			invariant!(
+				sum == pool.shares,
+				"2: positions do not add up to the pool's shares"
+			);
+			invariant!(
+				!pool.shares.is_zero() || pool.value == 0,
+				"2: a pool has value but no shares"
+			);
+		}
+		Ok(())
+	}
+
+	/// Invariant 3: the shares of an unbonding pool are those of its chunks; no chunk is twice in a
+	/// list or from the future.
+	fn check_unbonding() -> Result<(), TryRuntimeError> {
+		let now = CurrentEra::<T>::get();
+		let mut sums = BTreeMap::<(AccountId, EraIndex, Generation), Shares>::new();
+		for (_, chunks) in Unbonding::<T>::iter() {
+			let mut seen = BTreeSet::new();
+			for chunk in chunks {
+				let key = (chunk.operator, chunk.era, chunk.generation);
+				invariant!(key.1 <= now, "3: a chunk is from the future");
+				invariant!(!chunk.shares.is_zero(), "3: a chunk has no shares");
+				invariant!(seen.insert(key.clone()), "3: a chunk is twice in a list");
+				let sum = sums.entry(key).or_default();
+				*sum = sum
+					.checked_add(chunk.shares)
+					.ok_or(TryRuntimeError::Other("3: chunks overflow"))?;
+			}
+		}
+		for (operator, era, pool) in UnbondingPools::<T>::iter() {
+			let sum = sums
+				.remove(&(operator, era, pool.generation))
+				.unwrap_or_default();
+			invariant!(
+				sum == pool.shares,
+				"3: chunks do not add up to the unbonding pool's shares"
+			);
+			invariant!(
+				!pool.shares.is_zero() || pool.value == 0,
+				"3: an unbonding pool has value but no shares"
+			);
+		}
+		// What is left is of an earlier generation of a pool that is there or was.
+		for (operator, era, generation) in sums.into_keys() {
+			let stale = match UnbondingPools::<T>::get(&operator, era) {
+				Some(pool) => generation < pool.generation,
+				None => era < now,
+			};
+			invariant!(stale, "3: a chunk has no unbonding pool");
+		}
+		Ok(())
+	}
+
+	/// Invariant 4: an operator is active exactly if its own stake exceeds the role's minimum and it
+	/// has not retired; it counts with its pool's value.
+	fn check_activity() -> Result<(), TryRuntimeError> {
+		for (operator, record) in Operators::<T>::iter() {
+			let pool = Pools::<T>::get(&operator);
+			let enough = Self::self_stake(&operator, &pool) > Self::min_self_stake(record.role);
+			invariant!(
+				record.is_active() == (enough && !record.is_retired()),
+				"4: an operator is active and should not be, or the reverse"
+			);
+			invariant!(
+				record.counted.is_none_or(|stake| stake == pool.value),
+				"4: an operator counts with another stake than its pool's"
+			);
+		}
+		Ok(())
+	}
+
+	/// Invariant 5: workers in use and operators that have not retired are in bijection; workers let
+	/// go of are on their owner's list; there is room for the one in use.
+	fn check_workers() -> Result<(), TryRuntimeError> {
+		for (operator, record) in Operators::<T>::iter() {
+			invariant!(
+				record.worker.is_some() != record.is_retired(),
+				"5: a worker is missing, or bound to a retired operator"
+			);
+			let Some(worker) = record.worker else {
+				continue;
+			};
+			invariant!(
+				WorkerOwners::<T>::get(worker)
+					.is_some_and(|owner| owner.operator == operator && owner.released.is_none()),
+				"5: an operator's worker is not recorded as its own"
+			);
+			invariant!(
+				WorkerNonces::<T>::get(&operator) > 0,
+				"5: a bound worker was not counted"
+			);
+			invariant!(
+				ReleasedWorkers::<T>::get(&operator).len() < MAX_RELEASED_WORKERS as usize,
+				"5: there is no room to let go of a worker"
+			);
+		}
+		for (worker, owner) in WorkerOwners::<T>::iter() {
+			let bound = Operators::<T>::get(&owner.operator).and_then(|record| record.worker);
+			let on_list = ReleasedWorkers::<T>::get(&owner.operator).contains(&worker);
+			invariant!(
+				(bound == Some(worker)) == owner.released.is_none(),
+				"5: a worker in use is not its owner's"
+			);
+			invariant!(
+				on_list == owner.released.is_some(),
+				"5: a worker let go of is not on its owner's list"
+			);
+			invariant!(
+				owner
+					.released
+					.is_none_or(|era| era <= CurrentEra::<T>::get()),
+				"5: a worker is let go of in the future"
+			);
+		}
+		for (operator, workers) in ReleasedWorkers::<T>::iter() {
+			let unique: BTreeSet<_> = workers.iter().collect();
+			invariant!(
+				unique.len() == workers.len(),
+				"5: a worker is twice on a list"
+			);
+			for worker in &workers {
+				invariant!(
+					WorkerOwners::<T>::get(worker).is_some_and(|owner| owner.operator == operator),
+					"5: a list has a worker of another owner"
+				);
+			}
+		}
+		Ok(())
+	}
+
+	/// Invariant 6: the order by stake has exactly the active validators and coordinators, each once,
+	/// with its stake.
+	fn check_order() -> Result<(), TryRuntimeError> {
+		// The keys sort themselves; what can go wrong is what is in them.
+		let listed: BTreeSet<(Role, DescendingStake, AccountId)> =
+			ByStake::<T>::iter_keys().collect();
+		let expected: BTreeSet<_> = Operators::<T>::iter()
+			.filter(|(_, record)| is_sorted(record.role))
+			.filter_map(|(operator, record)| Some((record.role, record.counted?.into(), operator)))
+			.collect();
+		invariant!(
+			listed == expected,
+			"6: the order by stake does not list the active operators"
+		);
+		Ok(())
+	}
+
+	/// Invariant 7: a role's totals are the number and the sum of its active operators.
+	fn check_totals() -> Result<(), TryRuntimeError> {
+		for role in Role::ALL {
+			let mut expected = RoleTotals::default();
+			for record in Operators::<T>::iter_values().filter(|record| record.role == role) {
+				expected = expected
+					.replaced(None, record.counted)
+					.ok_or(TryRuntimeError::Other("7: totals overflow"))?;
+			}
+			invariant!(
+				Totals::<T>::get(role) == expected,
+				"7: a role's totals are not those of its active operators"
+			);
+		}
+		Ok(())
+	}
+
+	/// Invariant 8: every operator has an introduction in plain text, and is listed under its role and
+	/// no other; only operators have pools; every role has rules.
+	fn check_records() -> Result<(), TryRuntimeError> {
+		for (operator, record) in Operators::<T>::iter() {
+			invariant!(
+				Introductions::<T>::get(&operator)
+					.is_some_and(|introduction| introduction.is_text()),
+				"8: an operator has no readable introduction"
+			);
+			invariant!(
+				RoleMembers::<T>::contains_key(record.role, &operator),
+				"8: an operator is not listed under its role"
+			);
+		}
+		let operators = Operators::<T>::iter_keys().count();
+		invariant!(
+			RoleMembers::<T>::iter_keys().count() == operators,
+			"8: an account is listed under a role that it does not have"
+		);
+		invariant!(
+			Introductions::<T>::iter_keys().count() == operators,
+			"8: an introduction is nobody's"
+		);
+		for operator in Pools::<T>::iter_keys() {
+			invariant!(
+				Operators::<T>::contains_key(&operator),
+				"8: a pool is nobody's"
+			);
+		}
+		for role in Role::ALL {
+			invariant!(Rules::<T>::contains_key(role), "8: a role has no rules");
+		}
+		Ok(())
+	}
+
+	/// Invariant 9: every value decodes.
+	fn check_decoding() -> Result<(), TryRuntimeError> {
+		let decode = [
+			all_decode::<_, Rules<T>>(),
+			all_decode::<_, Totals<T>>(),
+			all_decode::<_, Operators<T>>(),
+			all_decode::<_, RoleMembers<T>>(),
+			all_decode::<_, Introductions<T>>(),
+			all_decode::<_, WorkerOwners<T>>(),
+			all_decode::<_, ReleasedWorkers<T>>(),
+			all_decode::<_, WorkerNonces<T>>(),
+			all_decode::<_, Pools<T>>(),
+			all_decode::<_, Positions<T>>(),
+			all_decode::<_, UnbondingPools<T>>(),
+			all_decode::<_, Unbonding<T>>(),
+			all_decode::<_, ByStake<T>>(),
+			decodes::<EraIndex>(&CurrentEra::<T>::hashed_key()),
+			decodes::<SessionIndex>(&EraStart::<T>::hashed_key()),
+			decodes::<Balance>(&Held::<T>::hashed_key()),
+		];
+		invariant!(
+			decode.into_iter().all(|fine| fine),
+			"9: a value does not decode"
+		);
+		Ok(())
+	}
+}
+
+/// Whether every value of a map decodes, to the last byte.
+fn all_decode<Value, Map>() -> bool
+where
+	Value: FullCodec,
+	Map: StoragePrefixedMap<Value>,
+{
+	let prefix = Map::final_prefix();
+	let mut key = prefix.to_vec();
+	while let Some(next) = sp_io::storage::next_key(&key).filter(|next| next.starts_with(&prefix)) {
+		if !decodes::<Value>(&next) {
+			return false;
+		}
+		key = next;
+	}
+	true
+}
+
+/// Whether there is no value under the key, or one that decodes to the last byte.
+fn decodes<Value: Decode>(key: &[u8]) -> bool {
+	frame_support::storage::unhashed::get_raw(key)
+		.is_none_or(|raw| Value::decode_all(&mut &raw[..]).is_ok())
+}

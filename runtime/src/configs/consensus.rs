@@ -1,0 +1,118 @@
+//! Who writes and finalizes blocks, and how misbehaviour is proven.
+//!
+//! Equivocations of BABE and GRANDPA are reported with a proof that the key belonged to a validator
+//! of that session (`Historical`); a verified report is recorded in `Offences`.
+
+use crate::{
+	constants::{MAX_VALIDATORS, REPORTABLE_SESSIONS, SLOTS_PER_SESSION, SLOT_DURATION_MS},
+	historical::PastValidators,
+	AccountId, Babe, Balance, Balances, Historical, Offences, Runtime, RuntimeCall, RuntimeEvent,
+	Session, SessionKeys, Staking, UncheckedExtrinsic,
+};
+use frame_support::{
+	parameter_types,
+	traits::{ConstU32, ConstU64},
+};
+use pallet_session::historical::NoteHistoricalRoot;
+use sp_runtime::traits::{Convert, ConvertInto, OpaqueKeys};
+
+parameter_types! {
+	/// Slots in which an equivocation can be reported after it happened.
+	pub const ReportLongevity: u64 = REPORTABLE_SESSIONS as u64 * SLOTS_PER_SESSION;
+	/// GRANDPA's authority sets that are remembered with their session: the set may change every
+	/// session, and each must be known as long as its misbehaviour can be reported.
+	pub const MaxSetIdSessionEntries: u64 = REPORTABLE_SESSIONS as u64;
+	/// Held while an account has session keys.
+	pub const KeyDeposit: Balance = crate::constants::storage_deposit(3, 256);
+}
+
+impl pallet_babe::Config for Runtime {
+	type EpochDuration = ConstU64<SLOTS_PER_SESSION>;
+	type ExpectedBlockTime = ConstU64<SLOT_DURATION_MS>;
+	/// Sessions and epochs change together: the session pallet tells.
+	type EpochChangeTrigger = pallet_babe::ExternalTrigger;
+	type DisabledValidators = Session;
+	/// Not a placeholder: the pallet's hand-counted weights, the only ones it ships.
+	type WeightInfo = ();
+	type MaxAuthorities = ConstU32<MAX_VALIDATORS>;
+	/// For the weight of a slash only. A pool's slash costs the same for any number of voters.
+	type MaxNominators = ConstU32<0>;
+	type KeyOwnerProof = sp_session::MembershipProof;
+	type EquivocationReportSystem =
+		pallet_babe::EquivocationReportSystem<Self, Offences, Historical, ReportLongevity>;
+}
+
+impl pallet_grandpa::Config for Runtime {
+	type RuntimeEvent = RuntimeEvent;
+	/// Not a placeholder: the pallet's hand-counted weights, the only ones it ships.
+	type WeightInfo = ();
+	type MaxAuthorities = ConstU32<MAX_VALIDATORS>;
+	type MaxNominators = ConstU32<0>;
+	type MaxSetIdSessionEntries = MaxSetIdSessionEntries;
+	type KeyOwnerProof = sp_session::MembershipProof;
+	type EquivocationReportSystem =
+		pallet_grandpa::EquivocationReportSystem<Self, Offences, Historical, ReportLongevity>;
+}
+
+impl pallet_authorship::Config for Runtime {
+	type FindAuthor = pallet_session::FindAccountFromAuthorIndex<Self, Babe>;
+	/// Nobody counts authored blocks as long as there are no rewards for them.
+	type EventHandler = ();
+}
+
+impl pallet_session::Config for Runtime {
+	type RuntimeEvent = RuntimeEvent;
+	type ValidatorId = AccountId;
+	type ValidatorIdOf = ConvertInto;
+	type ShouldEndSession = Babe;
+	type NextSessionRotation = Babe;
+	type SessionManager = NoteHistoricalRoot<Self, PastValidators<Staking>>;
+	type SessionHandler = <SessionKeys as OpaqueKeys>::KeyTypeIdProviders;
+	type Keys = SessionKeys;
+	type DisablingStrategy = pallet_session::disabling::UpToLimitWithReEnablingDisablingStrategy;
+	type WeightInfo = pallet_session::weights::SubstrateWeight<Runtime>;
+	type Currency = Balances;
+	type KeyDeposit = KeyDeposit;
+}
+
+/// A past validator is identified by its account alone: its pool's shares are found by era when it is
+/// slashed.
+pub struct ByAccount;
+
+impl Convert<AccountId, Option<()>> for ByAccount {
+	fn convert(_validator: AccountId) -> Option<()> {
+		Some(())
+	}
+}
+
+impl pallet_session::historical::Config for Runtime {
+	type RuntimeEvent = RuntimeEvent;
+	type FullIdentification = ();
+	type FullIdentificationOf = ByAccount;
+}
+
+impl pallet_offences::Config for Runtime {
+	type RuntimeEvent = RuntimeEvent;
+	type IdentificationTuple = pallet_session::historical::IdentificationTuple<Self>;
+	/// Offences are verified and recorded, and that is all: nothing is slashed and nobody disabled
+	/// until the staking pallet has slashing, which takes this place.
+	type OnOffenceHandler = ();
+}
+
+impl<LocalCall> frame_system::offchain::CreateTransactionBase<LocalCall> for Runtime
+where
+	RuntimeCall: From<LocalCall>,
+{
+	type Extrinsic = UncheckedExtrinsic;
+	type RuntimeCall = RuntimeCall;
+}
+
+/// A node reports an equivocation that it saw by an unsigned transaction of its own.
+impl<LocalCall> frame_system::offchain::CreateBare<LocalCall> for Runtime
+where
+	RuntimeCall: From<LocalCall>,
+{
+	fn create_bare(call: RuntimeCall) -> UncheckedExtrinsic {
+		UncheckedExtrinsic::new_bare(call)
+	}
+}
