@@ -1,0 +1,65 @@
+//! Text-to-image diffusion on ONNX Runtime, driven only by a model folder.
+//!
+//! The engine runs pipelines in the folder layout that Hugging Face diffusers and optimum export
+//! (`model_index.json`, `tokenizer/`, `text_encoder/`, `unet/`, `vae_decoder/`, `scheduler/`): what
+//! runs the small model of this repository runs Stable Diffusion 1.5. It knows no network and no
+//! chain.
+//!
+//! ```no_run
+//! use cuckoo_diffusion::{Control, LoadOptions, ModelFolder, Pipeline, Request};
+//!
+//! # fn main() -> Result<(), cuckoo_diffusion::Error> {
+//! let folder = ModelFolder::open("models/default/model".as_ref())?;
+//! let mut pipeline = Pipeline::load(&folder, &LoadOptions::default())?;
+//! let request = Request::new(&folder, "a red apple", 7);
+//! let picture = pipeline.generate(&request, &mut |_progress| Control::Continue)?;
+//! let file = cuckoo_diffusion::png::encode(&picture, &[("prompt", "a red apple")])?;
+//! # let _ = file; Ok(())
+//! # }
+//! ```
+//!
+//! # Parts
+//!
+//! | module | its reason |
+//! |---|---|
+//! | [`runtime`] | finds and loads the ONNX Runtime library, once a process |
+//! | [`backend`] | what the pipeline asks of a graph; ONNX Runtime, and an analytic stand-in for tests of the logic |
+//! | [`model`] | the folder: layout, limits, identity |
+//! | [`text`] | CLIP's tokenizer: a prompt to ids |
+//! | [`schedulers`] | the arithmetic of the steps: DDIM, Euler |
+//! | [`rng`] | the noise of a seed |
+//! | [`pipeline`] | one request to one picture |
+//! | [`png`] | the picture to a file and back |
+//!
+//! # Determinism
+//!
+//! Noise, guidance and scheduler arithmetic are computed here, on the CPU, out of operations that
+//! IEEE 754 rounds in one way only: they have the same bits on every machine. On the CPU provider a
+//! request gives the same picture bit for bit, again and for any number of threads, on one kind of
+//! CPU with one version of ONNX Runtime ([`Pipeline::engine_profile`] names both). Across kinds of
+//! CPU and on GPUs, ONNX Runtime's kernels add up in different orders: there, results are compared
+//! within a tolerance, step by step, on the [`Trajectory`].
+
+#![deny(missing_docs)]
+
+pub mod backend;
+pub mod cuda;
+mod device;
+mod error;
+mod math;
+pub mod model;
+pub mod pipeline;
+pub mod png;
+pub mod rng;
+pub mod runtime;
+pub mod schedulers;
+pub mod text;
+
+pub use device::{Device, DeviceClass, InvalidDevice};
+pub use error::Error;
+pub use model::ModelFolder;
+pub use pipeline::{
+	Control, LoadOptions, Picture, Pipeline, Progress, Request, Trajectory, MAX_PROMPT_BYTES,
+	MAX_STEPS,
+};
+pub use schedulers::Scheduler;

@@ -1,0 +1,244 @@
+//! The model folder: layout, limits, identity.
+//!
+//! ```text
+//! model_index.json                 which components there are
+//! scheduler/scheduler_config.json  noise schedule, spacing, prediction type
+//! tokenizer/                       vocab.json, merges.txt, and optionally tokenizer_config.json,
+//!                                  special_tokens_map.json
+//! text_encoder/                    model.onnx, config.json
+//! unet/                            model.onnx, config.json
+//! vae_decoder/                     model.onnx, config.json
+//! cuckoo.json                      optional: name and defaults, read by nobody else
+//! ```
+//!
+//! That is what diffusers and optimum export for Stable Diffusion 1 and 2. Other folders and files
+//! may lie beside these.
+
+mod config;
+mod identity;
+mod onnx;
+
+pub use config::{TextEncoderConfig, TokenizerConfig, UnetConfig, VaeConfig};
+
+use crate::{
+	schedulers::{Scheduler, SchedulerConfig},
+	Error,
+};
+use config::{read_json, CuckooConfig, ModelIndex};
+use std::{
+	fs,
+	path::{Path, PathBuf},
+};
+
+/// Neither side of a picture is ever larger, whatever the folder says.
+pub const MAX_SIDE: u16 = 2048;
+/// A model makes pictures of up to so many times its own sides, unless `cuckoo.json` says otherwise:
+/// beyond, pictures repeat themselves, and attention takes memory by the fourth power of the side.
+const MAX_ENLARGEMENT: u32 = 2;
+/// What Stable Diffusion is used with by most.
+const DEFAULT_STEPS: u16 = 25;
+const DEFAULT_GUIDANCE: f32 = 7.5;
+
+/// A model folder that was read, checked and hashed; its graphs are not loaded yet.
+#[derive(Clone, Debug)]
+pub struct ModelFolder {
+	root: PathBuf,
+	hash: [u8; 32],
+	name: String,
+	default_steps: u16,
+	default_guidance: f32,
+	max_side: u16,
+	scheduler: SchedulerConfig,
+	tokenizer: TokenizerConfig,
+	text_encoder: TextEncoderConfig,
+	unet: UnetConfig,
+	vae: VaeConfig,
+}
+
+impl ModelFolder {
+	/// Reads the folder's configuration, checks that it is of a kind that this engine runs and that
+	/// nothing in it points out of it, and hashes it (a few seconds for several gigabytes).
+	pub fn open(dir: &Path) -> Result<Self, Error> {
+		let root = dir.canonicalize().map_err(|source| Error::Read {
+			path: dir.into(),
+			source,
+		})?;
+		if !root.is_dir() {
+			return Err(Error::model(
+				dir,
+				"is no folder; name the folder that holds model_index.json",
+			));
+		}
+		read_json::<ModelIndex>(&root.join("model_index.json"))?.check(&root)?;
+
+		let scheduler_path = root.join("scheduler").join("scheduler_config.json");
+		let scheduler: SchedulerConfig = read_json(&scheduler_path)?;
+		scheduler
+			.check()
+			.map_err(|problem| Error::model(&scheduler_path, problem))?;
+		let text_encoder = TextEncoderConfig::read(&root)?;
+		let tokenizer = TokenizerConfig::read(&root, &text_encoder)?;
+		let unet = UnetConfig::read(&root)?;
+		let vae = VaeConfig::read(&root)?;
+		if unet.in_channels != vae.latent_channels {
+			return Err(Error::model(
+				root.join("unet").join("config.json"),
+				format!(
+					"in_channels {} differs from the VAE's {} latent channels: this is an inpainting \
+					 or other special UNet, which this engine does not run",
+					unet.in_channels, vae.latent_channels
+				),
+			));
+		}
+		let extras = CuckooConfig::read(&root)?;
+
+		for component in ["text_encoder", "unet", "vae_decoder"] {
+			onnx::check_external_data(&root.join(component).join("model.onnx"))?;
+		}
+		let hash = identity::hash(&root)?;
+
+		let mut folder = Self {
+			hash,
+			name: extras.name.unwrap_or_else(|| {
+				root.file_name()
+					.map_or("model".into(), |name| name.to_string_lossy().into_owned())
+			}),
+			default_steps: extras.default_steps.unwrap_or(DEFAULT_STEPS),
+			default_guidance: extras.default_guidance.unwrap_or(DEFAULT_GUIDANCE),
+			max_side: MAX_SIDE,
+			scheduler,
+			tokenizer,
+			text_encoder,
+			unet,
+			vae,
+			root,
+		};
+		let default = folder.unet.sample_side.saturating_mul(folder.vae_factor());
+		let multiple = folder.multiple().unwrap_or(u32::MAX);
+		if default > u32::from(MAX_SIDE) || default < multiple || !default.is_multiple_of(multiple)
+		{
+			return Err(Error::model(
+				folder.root.join("unet").join("config.json"),
+				format!(
+					"pictures of {default} pixels a side in multiples of {multiple} are none that \
+					 this engine makes (at most {MAX_SIDE})"
+				),
+			));
+		}
+		let limit = extras
+			.max_size
+			.map_or(default.saturating_mul(MAX_ENLARGEMENT), u32::from)
+			.clamp(default, u32::from(MAX_SIDE));
+		// At most MAX_SIDE, which is a u16.
+		folder.max_side = (limit / multiple * multiple) as u16;
+		Ok(folder)
+	}
+
+	/// The model's identity: what it computes, in 32 bytes.
+	///
+	/// BLAKE3 of `"cuckoo/model/1"`, then for every file that counts, in the order of the bytes of
+	/// its path: the path's length (`u32` little-endian), the path relative to the folder in UTF-8
+	/// with `/` between its parts, the content's length (`u64` little-endian), the content.
+	///
+	/// The files that count: `model_index.json`, and every file at any depth under `scheduler/`,
+	/// `tokenizer/`, `tokenizer_2/`, `text_encoder/`, `text_encoder_2/`, `unet/`, `vae_decoder/` and
+	/// `vae_encoder/`, except those whose name, or whose folder's name, starts with a dot. Read-me,
+	/// licence and `cuckoo.json` do not count. Links are followed, and refused where they leave the
+	/// folder.
+	pub fn hash(&self) -> [u8; 32] {
+		self.hash
+	}
+
+	/// The name in `cuckoo.json`, or the folder's.
+	pub fn name(&self) -> &str {
+		&self.name
+	}
+
+	/// The folder, absolute.
+	pub fn path(&self) -> &Path {
+		&self.root
+	}
+
+	/// Width and height that the model was trained for, in pixels.
+	pub fn default_size(&self) -> u16 {
+		// `open` checked it against MAX_SIDE.
+		(self.unet.sample_side * self.vae_factor()) as u16
+	}
+
+	/// Width and height must be multiples of this: the VAE's factor times what the UNet halves.
+	pub fn size_multiple(&self) -> u16 {
+		// `open` checked that it is no larger than the default size.
+		self.multiple().unwrap_or(u32::MAX) as u16
+	}
+
+	/// Neither width nor height may be larger.
+	pub fn max_size(&self) -> u16 {
+		self.max_side
+	}
+
+	/// The steps for a user who names none.
+	pub fn default_steps(&self) -> u16 {
+		self.default_steps
+	}
+
+	/// The guidance scale for a user who names none.
+	pub fn default_guidance(&self) -> f32 {
+		self.default_guidance
+	}
+
+	/// The folder's own scheduler; DDIM if this engine does not have that one.
+	pub fn default_scheduler(&self) -> Scheduler {
+		self.scheduler.own_class().unwrap_or(Scheduler::Ddim)
+	}
+
+	/// Latents are smaller than pictures by this factor a side.
+	pub fn vae_factor(&self) -> u32 {
+		self.vae.factor
+	}
+
+	/// Channels of the latents.
+	pub fn latent_channels(&self) -> usize {
+		self.vae.latent_channels
+	}
+
+	/// The scheduler's configuration.
+	pub fn scheduler_config(&self) -> &SchedulerConfig {
+		&self.scheduler
+	}
+
+	/// The tokenizer's configuration.
+	pub fn tokenizer_config(&self) -> &TokenizerConfig {
+		&self.tokenizer
+	}
+
+	/// The text encoder's configuration.
+	pub fn text_encoder_config(&self) -> &TextEncoderConfig {
+		&self.text_encoder
+	}
+
+	/// The VAE's configuration.
+	pub fn vae_config(&self) -> &VaeConfig {
+		&self.vae
+	}
+
+	/// The file of a component's graph.
+	pub(crate) fn graph(&self, component: &str) -> PathBuf {
+		self.root.join(component).join("model.onnx")
+	}
+
+	/// Bytes of the files beside the UNet's graph, weights included.
+	pub(crate) fn unet_bytes(&self) -> u64 {
+		let files = fs::read_dir(self.root.join("unet"))
+			.into_iter()
+			.flatten()
+			.flatten();
+		files
+			.filter_map(|file| file.metadata().ok())
+			.map(|metadata| metadata.len())
+			.sum()
+	}
+
+	fn multiple(&self) -> Option<u32> {
+		self.vae.factor.checked_mul(self.unet.factor)
+	}
+}

@@ -1,0 +1,138 @@
+//! PNG files, there and back.
+
+use cuckoo_diffusion::{
+	png::{decode, encode, inspect, Limits},
+	Picture, Trajectory,
+};
+use proptest::prelude::*;
+
+fn picture(width: u32, height: u32) -> Picture {
+	let rgb = (0..width * height * 3)
+		.map(|n| (n * 7 % 251) as u8)
+		.collect();
+	Picture {
+		width,
+		height,
+		rgb,
+		trajectory: Trajectory { leaves: Vec::new() },
+	}
+}
+
+#[test]
+fn a_picture_and_its_text_come_back() {
+	let picture = picture(17, 9);
+	let text = [
+		("prompt", "a red apple 🍎 яблоко"),
+		("seed", "18446744073709551615"),
+	];
+	let file = encode(&picture, &text).unwrap();
+	let decoded = decode(&file, &Limits::default()).unwrap();
+	assert_eq!(decoded.rgb, picture.rgb);
+	assert_eq!((decoded.info.width, decoded.info.height), (17, 9));
+	let expected: Vec<_> = text
+		.iter()
+		.map(|(k, v)| (k.to_string(), v.to_string()))
+		.collect();
+	assert_eq!(decoded.info.text, expected);
+	assert_eq!(inspect(&file, &Limits::default()).unwrap(), decoded.info);
+	assert_eq!(encode(&picture, &text).unwrap(), file);
+}
+
+#[test]
+fn what_makes_no_file_is_refused() {
+	assert!(encode(&picture(0, 4), &[]).is_err());
+	assert!(encode(
+		&Picture {
+			width: 5,
+			..picture(4, 4)
+		},
+		&[]
+	)
+	.is_err());
+	for keyword in ["", "имя", &"k".repeat(80)] {
+		assert!(
+			encode(&picture(4, 4), &[(keyword, "x")]).is_err(),
+			"{keyword}"
+		);
+	}
+}
+
+#[test]
+fn limits_hold_before_anything_is_unpacked() {
+	let file = encode(&picture(64, 64), &[("prompt", "a fox")]).unwrap();
+	let base = Limits::default();
+	for limits in [
+		Limits { width: 63, ..base },
+		Limits { height: 63, ..base },
+		Limits {
+			bytes: file.len() - 1,
+			..base
+		},
+		Limits {
+			text_bytes: 4,
+			..base
+		},
+	] {
+		assert!(inspect(&file, &limits).is_err(), "{limits:?}");
+		assert!(decode(&file, &limits).is_err(), "{limits:?}");
+	}
+	let exact = Limits {
+		bytes: file.len(),
+		width: 64,
+		height: 64,
+		text_bytes: 5,
+	};
+	assert!(decode(&file, &exact).is_ok());
+}
+
+/// A header that promises 4 thousand million pixels costs nothing.
+#[test]
+fn a_pixel_bomb_is_refused() {
+	let mut file = encode(&picture(4, 4), &[]).unwrap();
+	file[16..24].copy_from_slice(&[0, 1, 0, 0, 0, 1, 0, 0]);
+	let checksum = crc32(&file[12..29]);
+	file[29..33].copy_from_slice(&checksum.to_be_bytes());
+	let error = inspect(&file, &Limits::default()).unwrap_err().to_string();
+	assert!(error.contains("65536x65536"), "{error}");
+}
+
+/// The PNG specification's checksum.
+fn crc32(bytes: &[u8]) -> u32 {
+	let step = |crc: u32, byte: &u8| {
+		(0..8).fold(crc ^ u32::from(*byte), |crc, _| {
+			if crc & 1 == 1 {
+				crc >> 1 ^ 0xEDB8_8320
+			} else {
+				crc >> 1
+			}
+		})
+	};
+	!bytes.iter().fold(!0, step)
+}
+
+#[test]
+fn cut_and_changed_files_are_refused() {
+	let file = encode(&picture(8, 8), &[("prompt", "a fox")]).unwrap();
+	for length in 0..file.len() {
+		assert!(
+			decode(&file[..length], &Limits::default()).is_err(),
+			"cut at {length}"
+		);
+	}
+	for place in 0..file.len() {
+		let mut changed = file.clone();
+		changed[place] ^= 0x10;
+		if let Ok(decoded) = decode(&changed, &Limits::default()) {
+			panic!("byte {place} changed, and {:?} was read", decoded.info);
+		}
+	}
+}
+
+proptest! {
+	#[test]
+	fn any_bytes_end_without_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+		let signed = [b"\x89PNG\r\n\x1a\n".as_slice(), &bytes].concat();
+		let _ = decode(&signed, &Limits::default());
+		let _ = decode(&bytes, &Limits::default());
+	}
+}

@@ -1,0 +1,170 @@
+//! Schedulers, against diffusers 0.36.
+
+mod common;
+
+use cuckoo_diffusion::schedulers::{Scheduler, SchedulerConfig};
+use proptest::prelude::*;
+use serde::{de::DeserializeOwned, Deserialize};
+use serde_json::{json, Value};
+
+/// Of the number, or of 1 where it is smaller.
+const TOLERANCE: f32 = 1e-5;
+
+#[derive(Deserialize)]
+struct Reference {
+	start: Vec<f32>,
+	predictions: Vec<Vec<f32>>,
+	cases: Vec<Case>,
+}
+
+#[derive(Deserialize)]
+struct Case {
+	scheduler: String,
+	config: Value,
+	steps: u16,
+	initial_scale: f32,
+	timesteps: Vec<f32>,
+	inputs: Vec<Vec<f32>>,
+	samples: Vec<Vec<f32>>,
+	last: Vec<f32>,
+}
+
+fn parse<T: DeserializeOwned>(value: Value) -> T {
+	serde_json::from_value(value).unwrap()
+}
+
+/// `scale` is the largest number of the computation: two units in its last place are allowed too.
+/// That counts only for zero-SNR schedules under Euler, where 4096 less 4082 leaves few digits.
+fn close(ours: &[f32], theirs: &[f32], scale: f32, what: &dyn Fn() -> String) {
+	assert_eq!(ours.len(), theirs.len(), "{}", what());
+	for (ours, theirs) in ours.iter().zip(theirs) {
+		let allowed = (TOLERANCE * theirs.abs().max(1.0)).max(2.0 * f32::EPSILON * scale);
+		assert!(
+			(ours - theirs).abs() <= allowed,
+			"{}: {ours} for {theirs}",
+			what()
+		);
+	}
+}
+
+#[test]
+fn every_case_agrees_with_diffusers() {
+	let reference: Reference = parse(common::reference_json("schedulers.json"));
+	assert!(reference.cases.len() > 80);
+	for case in &reference.cases {
+		let what = |step: &str| {
+			format!(
+				"{} {} steps {} {step}",
+				case.scheduler, case.steps, case.config
+			)
+		};
+		let config: SchedulerConfig = parse(case.config.clone());
+		config
+			.check()
+			.unwrap_or_else(|problem| panic!("{problem}: {}", what("")));
+		let scheduler: Scheduler = case.scheduler.parse().unwrap();
+		let mut schedule = scheduler.plan(&config, case.steps).unwrap();
+		assert_eq!(
+			schedule.timesteps(),
+			case.timesteps,
+			"{}",
+			what("timesteps")
+		);
+		close(
+			&[schedule.initial_scale()],
+			&[case.initial_scale],
+			1.0,
+			&|| what("initial scale"),
+		);
+
+		let scale = schedule.initial_scale();
+		let mut sample: Vec<f32> = reference
+			.start
+			.iter()
+			.map(|number| number * scale)
+			.collect();
+		for step in 0..usize::from(case.steps) {
+			let mut input = sample.clone();
+			schedule.scale_input(step, &mut input);
+			let prediction = &reference.predictions[step % reference.predictions.len()];
+			schedule.step(step, prediction, &mut sample);
+			if let (Some(theirs), Some(next)) = (case.inputs.get(step), case.samples.get(step)) {
+				close(&input, theirs, scale, &|| what(&format!("input {step}")));
+				close(&sample, next, scale, &|| what(&format!("sample {step}")));
+			}
+		}
+		close(&sample, &case.last, scale, &|| what("last"));
+	}
+}
+
+fn refusal(config: Value) -> String {
+	parse::<SchedulerConfig>(config).check().unwrap_err()
+}
+
+#[test]
+fn options_that_would_be_ignored_are_refused() {
+	for name in [
+		"thresholding",
+		"use_karras_sigmas",
+		"use_exponential_sigmas",
+		"use_beta_sigmas",
+	] {
+		assert!(refusal(json!({ name: true })).contains(name));
+	}
+	assert!(refusal(json!({ "interpolation_type": "log_linear" })).contains("interpolation_type"));
+	assert!(refusal(json!({ "timestep_type": "continuous" })).contains("timestep_type"));
+	assert!(refusal(json!({ "rescale_betas_zero_snr": true })).contains("zero_snr"));
+}
+
+#[test]
+fn numbers_that_make_no_schedule_are_refused() {
+	for config in [
+		json!({ "num_train_timesteps": 0 }),
+		json!({ "num_train_timesteps": 1 }),
+		json!({ "num_train_timesteps": 4_000_000_000u32 }),
+		json!({ "beta_start": -1.0 }),
+		json!({ "beta_start": 0.0, "beta_end": 0.0 }),
+		json!({ "beta_end": 2.0 }),
+		json!({ "beta_start": -0.1, "beta_schedule": "scaled_linear" }),
+		json!({ "trained_betas": [0.1, 0.2] }),
+		json!({ "trained_betas": [], "num_train_timesteps": 2 }),
+	] {
+		refusal(config);
+	}
+}
+
+#[test]
+fn steps_beyond_the_training_are_refused() {
+	let config = parse::<SchedulerConfig>(json!({ "steps_offset": 1 }));
+	for scheduler in Scheduler::ALL {
+		assert!(scheduler.plan(&config, 0).is_err());
+		assert!(scheduler.plan(&config, 1001).is_err());
+	}
+	// The first of 1000 leading timesteps would be 1000: diffusers fails with an index error there.
+	assert!(Scheduler::Ddim.plan(&config, 1000).is_err());
+	let far = parse::<SchedulerConfig>(json!({ "steps_offset": u32::MAX }));
+	assert!(Scheduler::Ddim.plan(&far, 10).is_err());
+}
+
+proptest! {
+	/// Timesteps fall, and lie in the training.
+	#[test]
+	fn timesteps_fall(
+		steps in 1u16..=500,
+		train in 500u32..2000,
+		spacing in prop::sample::select(vec!["leading", "trailing", "linspace"]),
+	) {
+		let config = parse::<SchedulerConfig>(json!({
+			"num_train_timesteps": train,
+			"timestep_spacing": spacing,
+			"beta_end": 0.001,
+		}));
+		for scheduler in Scheduler::ALL {
+			let schedule = scheduler.plan(&config, steps).unwrap();
+			let timesteps = schedule.timesteps();
+			prop_assert_eq!(timesteps.len(), usize::from(steps));
+			prop_assert!(timesteps.windows(2).all(|pair| pair[0] > pair[1]));
+			prop_assert!(timesteps.iter().all(|timestep| (0.0..train as f32).contains(timestep)));
+		}
+	}
+}
