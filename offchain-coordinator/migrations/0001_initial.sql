@@ -1,0 +1,92 @@
+-- Hashes, ids, keys and accounts are their bytes; times are milliseconds of Unix time; specs,
+-- assignments and commitments are SCALE, the form that is hashed and signed.
+
+-- key -> value: the chain and the operator this store belongs to.
+CREATE TABLE meta (
+	key   TEXT PRIMARY KEY,
+	value BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- One row a task. `seq` is the order of acceptance and of the queue.
+CREATE TABLE tasks (
+	seq             INTEGER PRIMARY KEY AUTOINCREMENT,
+	id              BLOB NOT NULL UNIQUE,
+	nonce           TEXT NOT NULL,
+	-- The app's key, if it gave one, and the hash of what it asked for under that key.
+	idempotency_key TEXT UNIQUE,
+	request_hash    BLOB NOT NULL,
+	spec            BLOB NOT NULL,
+	spec_hash       BLOB NOT NULL,
+	state           TEXT NOT NULL CHECK (state IN
+		('queued', 'assigned', 'running', 'submitted', 'done', 'failed', 'cancelled', 'expired')),
+	-- The attempt at work or the last one.
+	attempt         INTEGER,
+	miner           BLOB,
+	reason          TEXT,
+	created_ms      INTEGER NOT NULL,
+	updated_ms      INTEGER NOT NULL,
+	-- When the task stops waiting, while it is queued.
+	queue_until_ms  INTEGER NOT NULL
+) STRICT;
+
+-- What recovery reads: everything that has not ended.
+CREATE INDEX tasks_open ON tasks (seq)
+	WHERE state IN ('queued', 'assigned', 'running', 'submitted');
+
+-- One row a draw, kept for good: the proof of the draw and what became of it.
+CREATE TABLE attempts (
+	task               BLOB NOT NULL REFERENCES tasks (id),
+	attempt            INTEGER NOT NULL,
+	miner              BLOB NOT NULL,
+	assignment         BLOB NOT NULL,
+	signature          BLOB NOT NULL,
+	coordinator_worker BLOB NOT NULL,
+	eligible_root      BLOB NOT NULL REFERENCES eligible_lists (root),
+	assigned_ms        INTEGER NOT NULL,
+	ended_ms           INTEGER,
+	-- How it ended: NULL while the lease is held or the result is being checked.
+	ending             TEXT,
+	reason             TEXT,
+	PRIMARY KEY (task, attempt)
+) STRICT, WITHOUT ROWID;
+
+-- root -> SCALE list of (account, weight). Draws from the same list share one row.
+CREATE TABLE eligible_lists (
+	root    BLOB PRIMARY KEY,
+	entries BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- What the miner of an attempt committed to. A row whose attempt ended otherwise than done is
+-- evidence against the miner and serves nothing else.
+CREATE TABLE results (
+	task         BLOB NOT NULL,
+	attempt      INTEGER NOT NULL,
+	commitment   BLOB NOT NULL,
+	signature    BLOB NOT NULL,
+	artifact     BLOB NOT NULL,
+	bytes        INTEGER NOT NULL,
+	submitted_ms INTEGER NOT NULL,
+	PRIMARY KEY (task, attempt),
+	FOREIGN KEY (task, attempt) REFERENCES attempts (task, attempt)
+) STRICT, WITHOUT ROWID;
+
+-- An artifact is served once it is the result of a task that is done.
+CREATE INDEX results_by_artifact ON results (artifact);
+
+-- hash -> what miners declared about a model, with the stake behind that declaration.
+CREATE TABLE models (
+	hash          BLOB PRIMARY KEY,
+	info          TEXT NOT NULL,
+	stake         BLOB NOT NULL,
+	first_seen_ms INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- account -> what the miner did here, and the worker it last said hello with.
+CREATE TABLE miners (
+	account BLOB PRIMARY KEY,
+	worker  BLOB,
+	done    INTEGER NOT NULL DEFAULT 0,
+	failed  INTEGER NOT NULL DEFAULT 0
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX miners_by_worker ON miners (worker);

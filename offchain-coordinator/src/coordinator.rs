@@ -1,0 +1,999 @@
+//! The coordinator: what it does for apps and miners. Each operation checks what came from outside,
+//! lets the store decide, and answers; the tables in memory follow the store's commits.
+
+use crate::{
+	artifacts::Artifacts,
+	clock::Clock,
+	identity::{self, Identity, IdentityError},
+	leases::{Lease, MAX_UPLOADS},
+	live::{check_operator, Live, Polling},
+	miners,
+	models::Catalogue,
+	sessions::{Challenges, CHALLENGE_TTL_MS},
+	settings::{Settings, POLL_WITHIN_MS},
+	settle,
+	state::{Ending, Event, Refusal},
+	store::{
+		Extra, NewTask, Store, StoreError, Submitted, TaskRow, TransitionRefused, TransitionResult,
+	},
+	verify,
+};
+use cuckoo_chain_client::Registry;
+use cuckoo_coordinator_api::{
+	error::{ApiError, ErrorCode},
+	limits,
+	miner::{
+		Challenge, Held, Hello, Outcome, Poll, PollReply, Progress, ProgressReply, Session, Submit,
+		SubmitReply,
+	},
+	task::{
+		CoordinatorInfo, DrawProof, EligibleEntry, MinerInfo, SubmitOptions, TaskRequest,
+		TaskResult, TaskState, TaskStatus,
+	},
+	Amount,
+};
+use cuckoo_primitives::{
+	signing::{self, MinerLogin, ResultCommitment},
+	task::{Attempt, TaskId},
+	AccountId, WorkerId, WorkerSignature, H256,
+};
+use sp_core::{sr25519, Pair as _};
+use std::{
+	fs::{File, TryLockError},
+	path::Path,
+	sync::{
+		atomic::{AtomicBool, Ordering},
+		Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+	},
+	time::Duration,
+};
+use tokio::sync::{broadcast, Notify};
+
+/// Held by the process that uses the data directory.
+const LOCK_FILE: &str = "lock";
+
+/// Entries of a page when the caller does not say.
+const DEFAULT_PAGE: u32 = 100;
+
+/// What an operation gives.
+pub type Result<T> = std::result::Result<T, ApiError>;
+
+/// The coordinator could not start or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+	/// The store.
+	#[error(transparent)]
+	Store(#[from] StoreError),
+	/// The data directory.
+	#[error("the data directory cannot be used: {0}")]
+	Disk(#[from] std::io::Error),
+	/// Another process has it.
+	#[error("another coordinator is running in this data directory: stop it, or name another one")]
+	InUse,
+	/// The worker key.
+	#[error(transparent)]
+	Identity(#[from] IdentityError),
+}
+
+/// A running coordinator.
+#[derive(Debug)]
+pub struct Coordinator {
+	settings: Settings,
+	clock: Clock,
+	store: Store,
+	artifacts: Artifacts,
+	key: Key,
+	identity: OnceLock<Identity>,
+	/// Whether the operator is an active coordinator as of the last finalized block.
+	active: AtomicBool,
+	draining: AtomicBool,
+	live: Mutex<Live>,
+	schedule: Notify,
+	/// Keeps other processes out of the data directory; the system lets go of it with the process.
+	_lock: File,
+}
+
+/// The worker key, which no log shows.
+struct Key(sr25519::Pair);
+
+impl std::fmt::Debug for Key {
+	fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+		write!(f, "Key(0x{})", hex::encode(self.0.public()))
+	}
+}
+
+impl Coordinator {
+	/// Opens the data directory and takes up what was left there. Nothing is drawn and nobody is let
+	/// in before the first [`Coordinator::set_registry`].
+	pub async fn open(
+		data_dir: &Path,
+		key: sr25519::Pair,
+		settings: Settings,
+		clock: Clock,
+	) -> std::result::Result<Arc<Self>, Error> {
+		tokio::fs::create_dir_all(data_dir).await?;
+		let lock = lock(data_dir)?;
+		let store = Store::open(data_dir).await?;
+		let artifacts = Artifacts::open(data_dir).await?;
+		let named = |hash| {
+			let store = store.clone();
+			// In doubt it stays.
+			async move { store.names_artifact(&hash).await.unwrap_or(true) }
+		};
+		let removed = artifacts.remove_unless(named).await?;
+
+		let mut live = Live::new(
+			settings.clone(),
+			Challenges::new(rand::random()),
+			Catalogue::new(store.models().await?),
+			store.miners().await?,
+		);
+		let open = store.open_tasks().await?;
+		let count = open.len();
+		let grace_ends_ms = clock.now_ms().saturating_add(settings.grace_ms);
+		let mut unchecked = Vec::new();
+		for mut task in open {
+			match (task.task.state, task.attempt) {
+				(TaskState::Queued, _) => {
+					task.task.queue_until_ms = task.task.queue_until_ms.max(grace_ends_ms);
+					live.enqueue(&task.task, &task.stage);
+				},
+				(TaskState::Submitted, _) => unchecked.push(task.task),
+				(_, Some(row)) => {
+					// The miner must say hello again: it is given time for that.
+					let due_ms = row.assignment.deadline_ms.max(grace_ends_ms);
+					let mut lease = Lease::new(task.task.seq, row.assignment, due_ms);
+					lease.due_ms = due_ms;
+					lease.pick_up_by_ms = None;
+					lease.started = task.task.state == TaskState::Running;
+					live.leases.insert(lease);
+					live.drawn(&task.task, row.signature);
+				},
+				(_, None) => return Err(StoreError::Corrupt("attempt").into()),
+			}
+		}
+		tracing::info!(
+			tasks = count,
+			artifacts_removed = removed,
+			"the store is open"
+		);
+
+		let coordinator = Arc::new(Self {
+			settings,
+			clock,
+			store,
+			artifacts,
+			key: Key(key),
+			identity: OnceLock::new(),
+			active: AtomicBool::new(false),
+			draining: AtomicBool::new(false),
+			live: Mutex::new(live),
+			schedule: Notify::new(),
+			_lock: lock,
+		});
+		for task in unchecked {
+			tokio::spawn(coordinator.clone().check_result(task));
+		}
+		Ok(coordinator)
+	}
+
+	/// Takes the registry of a newly finalized block. The first one decides who this coordinator is:
+	/// an error then means that the worker key cannot act.
+	pub async fn set_registry(
+		&self,
+		registry: Arc<Registry>,
+		genesis: H256,
+	) -> std::result::Result<(), Error> {
+		let found = identity::find(&registry, &self.worker());
+		match (self.identity.get(), found) {
+			(None, found) => {
+				let operator = found?;
+				self.store.bind(genesis, operator.clone()).await?;
+				tracing::info!(%operator, ?genesis, block = registry.block.number, "the chain is there");
+				self.active.store(true, Ordering::SeqCst);
+				let _ = self.identity.set(Identity { operator, genesis });
+			},
+			(Some(identity), found) => {
+				let active = found.as_ref() == Ok(&identity.operator);
+				if self.active.swap(active, Ordering::SeqCst) != active {
+					match found {
+						Err(error) => tracing::error!(%error, "no new tasks are taken"),
+						Ok(operator) => tracing::info!(%operator, active, "the operator changed"),
+					}
+				}
+			},
+		}
+		self.live().set_registry(registry, self.now_ms());
+		self.schedule.notify_one();
+		Ok(())
+	}
+
+	/// Takes no new tasks and no new draws from now on, and answers waiting polls.
+	pub fn drain(&self) {
+		self.draining.store(true, Ordering::SeqCst);
+		self.live().wake_all();
+		self.schedule.notify_one();
+	}
+
+	/// Closes the store.
+	pub async fn close(&self) {
+		self.store.close().await;
+	}
+
+	/// Whether it knows the chain and is an active coordinator there.
+	pub fn is_ready(&self) -> bool {
+		self.identity.get().is_some() && self.active.load(Ordering::SeqCst) && !self.is_draining()
+	}
+
+	pub(crate) fn is_draining(&self) -> bool {
+		self.draining.load(Ordering::SeqCst)
+	}
+
+	/// The worker that signs.
+	pub fn worker(&self) -> WorkerId {
+		self.key.0.public()
+	}
+
+	pub(crate) fn settings(&self) -> &Settings {
+		&self.settings
+	}
+
+	pub(crate) fn store(&self) -> &Store {
+		&self.store
+	}
+
+	pub(crate) fn artifacts(&self) -> &Artifacts {
+		&self.artifacts
+	}
+
+	pub(crate) fn now_ms(&self) -> u64 {
+		self.clock.now_ms()
+	}
+
+	pub(crate) fn schedule(&self) -> &Notify {
+		&self.schedule
+	}
+
+	pub(crate) fn sign<P: signing::SignedPayload>(
+		&self,
+		identity: &Identity,
+		payload: &P,
+	) -> WorkerSignature {
+		signing::sign(&identity.genesis, payload, &self.key.0)
+	}
+
+	pub(crate) fn live(&self) -> MutexGuard<'_, Live> {
+		// A panic elsewhere leaves the tables as consistent as they were between two statements; to go
+		// on is better than to stop serving.
+		self.live.lock().unwrap_or_else(PoisonError::into_inner)
+	}
+
+	pub(crate) fn identity(&self) -> Result<&Identity> {
+		self.identity
+			.get()
+			.ok_or_else(|| ErrorCode::ChainUnavailable.into())
+	}
+
+	// Tasks
+
+	/// Accepts a task: it is in the store when this returns.
+	pub async fn submit_task(
+		self: &Arc<Self>,
+		request: TaskRequest,
+		options: SubmitOptions,
+	) -> Result<TaskStatus> {
+		let identity = self.identity()?;
+		let key = options.idempotency_key;
+		if let Some(key) = &key {
+			check_key(key)?;
+		}
+		let request_hash = settle::request_hash(&request);
+		if let Some(key) = &key {
+			let before = self
+				.store
+				.submitted_before(key, &request_hash)
+				.await
+				.map_err(internal)?;
+			if let Some(before) = before {
+				return self.submitted(before);
+			}
+		}
+		if self.is_draining() || !self.active.load(Ordering::SeqCst) {
+			return Err(ErrorCode::Draining.into());
+		}
+		let now_ms = self.now_ms();
+		let model = {
+			let live = self.live();
+			if live.queue.len() >= self.settings.max_queued {
+				return Err(ErrorCode::QueueFull.into());
+			}
+			self.choose_model(&live, request.model.as_deref(), now_ms)?
+		};
+		let spec = settle::settle(request, &model, rand::random())?;
+		let nonce = key
+			.clone()
+			.unwrap_or_else(|| hex::encode(rand::random::<[u8; 16]>()));
+		let new = NewTask {
+			id: TaskId::derive(&identity.operator, &spec.hash(), nonce.as_bytes()),
+			nonce,
+			idempotency_key: key,
+			request_hash,
+			spec,
+			queue_until_ms: now_ms.saturating_add(self.settings.queue_timeout_ms),
+		};
+		let this = self.clone();
+		let after = move |submitted: &Submitted| {
+			if let Submitted::Accepted(task) = submitted {
+				this.live().enqueue(task, &crate::state::Stage::new());
+				this.schedule.notify_one();
+			}
+		};
+		let submitted = self
+			.store
+			.submit_task(new, now_ms, after)
+			.await
+			.map_err(internal)?;
+		self.submitted(submitted)
+	}
+
+	fn submitted(&self, submitted: Submitted) -> Result<TaskStatus> {
+		match submitted {
+			Submitted::Accepted(task) | Submitted::Repeated(task) => Ok(self.live().status(&task)),
+			Submitted::KeyTaken => {
+				let message = "This idempotency key was used for another request.";
+				Err(
+					ApiError::with_message(ErrorCode::IdempotencyKeyInvalid, message)
+						.about("idempotency_key"),
+				)
+			},
+		}
+	}
+
+	fn choose_model(
+		&self,
+		live: &Live,
+		asked: Option<&str>,
+		now_ms: u64,
+	) -> Result<cuckoo_coordinator_api::task::ModelInfo> {
+		let weight = |hash: &H256| live.model_weight(hash, now_ms);
+		let named = asked.or(self.settings.default_model.as_deref());
+		let found = match named {
+			Some(name) => live.models.find(name, weight),
+			None => live.models.default_model(weight),
+		};
+		found.cloned().ok_or_else(|| {
+			let error = ApiError::new(ErrorCode::ModelUnknown);
+			match named {
+				Some(name) => error.about(name.chars().take(100).collect::<String>()),
+				None => error,
+			}
+		})
+	}
+
+	async fn task_row(&self, id: &TaskId) -> Result<TaskRow> {
+		let task = self.store.task(id).await.map_err(internal)?;
+		task.ok_or_else(|| ApiError::new(ErrorCode::TaskNotFound).about(id))
+	}
+
+	/// Where a task stands.
+	pub async fn task_status(&self, id: TaskId) -> Result<TaskStatus> {
+		let task = self.task_row(&id).await?;
+		Ok(self.live().status(&task))
+	}
+
+	/// The result of a task that is done.
+	pub async fn task_result(&self, id: TaskId) -> Result<TaskResult> {
+		let task = self.task_row(&id).await?;
+		if task.state != TaskState::Done {
+			let state = task.state.name();
+			let message = match (task.state.is_final(), task.reason) {
+				(false, _) => format!("The task is {state}: watch its status."),
+				(true, None) => format!("The task is {state} and will have no result."),
+				(true, Some(reason)) => {
+					format!("The task is {state} and will have no result: {reason}.")
+				},
+			};
+			return Err(ApiError::with_message(ErrorCode::TaskNotDone, message).about(id));
+		}
+		let attempt = task.attempt.ok_or_else(|| broken("attempt"))?;
+		let result = self.store.result(&id, attempt).await.map_err(internal)?;
+		let row = self.store.attempt(&id, attempt).await.map_err(internal)?;
+		let (result, row) = result.zip(row).ok_or_else(|| broken("result"))?;
+		Ok(TaskResult {
+			id,
+			artifact: result.commitment.output,
+			path: format!("/artifacts/{:?}", result.commitment.output),
+			bytes: result.bytes,
+			attempt,
+			miner: row.assignment.miner,
+			worker: row.assignment.worker,
+			commitment: result.commitment,
+			signature: result.signature,
+			elapsed_ms: result.submitted_ms.saturating_sub(row.assigned_ms),
+		})
+	}
+
+	/// Cancels a task that has not ended.
+	pub async fn task_cancel(self: &Arc<Self>, id: TaskId) -> Result<TaskStatus> {
+		let extra = Extra::End {
+			ending: Ending::Cancelled,
+			reason: Some("the app cancelled it".into()),
+			queue_until_ms: 0,
+		};
+		match self.transition(id, Event::Cancel, extra).await? {
+			Ok(transition) => Ok(self.live().status(&transition.task)),
+			Err(TransitionRefused::NoTask) => Err(ApiError::new(ErrorCode::TaskNotFound).about(id)),
+			Err(TransitionRefused::By(Refusal::NotFrom(_))) => {
+				let message = "The task's result is in, so it cannot be cancelled.";
+				Err(ApiError::with_message(ErrorCode::TaskEnded, message).about(id))
+			},
+			Err(TransitionRefused::By(refusal)) => {
+				let message = format!("The task cannot be cancelled: {refusal}.");
+				Err(ApiError::with_message(ErrorCode::TaskEnded, message).about(id))
+			},
+		}
+	}
+
+	/// Where a task stands, and every change after that.
+	pub(crate) async fn watch(
+		&self,
+		id: TaskId,
+	) -> Result<(TaskStatus, broadcast::Receiver<TaskStatus>)> {
+		// Watched before it is read, so that no change falls in between.
+		let changes = self.live().watch(id);
+		match self.task_status(id).await {
+			Ok(status) => Ok((status, changes)),
+			Err(error) => {
+				drop(changes);
+				self.live().unwatch(&id);
+				Err(error)
+			},
+		}
+	}
+
+	/// The proof of a draw.
+	pub async fn draw_proof(&self, id: TaskId, attempt: Option<Attempt>) -> Result<DrawProof> {
+		let identity = self.identity()?;
+		let task = self.task_row(&id).await?;
+		let not_found = || ApiError::new(ErrorCode::AttemptNotFound).about(id);
+		let attempt = attempt.or(task.attempt).ok_or_else(not_found)?;
+		let row = self
+			.store
+			.attempt(&id, attempt)
+			.await
+			.map_err(internal)?
+			.ok_or_else(not_found)?;
+		let eligible = self
+			.store
+			.eligible(&row.assignment.eligible_root)
+			.await
+			.map_err(internal)?;
+		let eligible = eligible.ok_or_else(|| broken("eligible list"))?;
+		let entry = |entry: cuckoo_primitives::draw::Eligible| EligibleEntry {
+			miner: entry.miner,
+			weight: Amount(entry.weight),
+		};
+		Ok(DrawProof {
+			assignment: row.assignment,
+			signature: row.signature,
+			coordinator_worker: row.coordinator_worker,
+			genesis_hash: identity.genesis,
+			eligible: eligible.into_iter().map(entry).collect(),
+			id_nonce: task.nonce,
+		})
+	}
+
+	/// Who this coordinator is and what it serves.
+	pub fn info(&self) -> Result<CoordinatorInfo> {
+		let identity = self.identity()?;
+		let now_ms = self.now_ms();
+		let live = self.live();
+		let registry = live.registry().ok_or(ErrorCode::ChainUnavailable)?;
+		let (miners_online, models) = live.online(now_ms);
+		let models = models
+			.iter()
+			.filter_map(|hash| live.models.get(hash).cloned())
+			.collect();
+		let default_model = self
+			.choose_model(&live, None, now_ms)
+			.ok()
+			.map(|model| model.hash);
+		Ok(CoordinatorInfo {
+			version: env!("CARGO_PKG_VERSION").into(),
+			operator: identity.operator.clone(),
+			worker: self.worker(),
+			genesis_hash: identity.genesis,
+			finalized_block: registry.block.number,
+			finalized_hash: registry.block.hash,
+			models,
+			default_model,
+			miners_online,
+			queued: live.queue.len() as u64,
+			in_flight: live.leases.len() as u64,
+			now_ms,
+		})
+	}
+
+	/// The connected miners in account order, after `from`.
+	pub fn miners(&self, from: Option<AccountId>, limit: Option<u32>) -> Result<Vec<MinerInfo>> {
+		let limit = limit.unwrap_or(DEFAULT_PAGE);
+		if limit == 0 || limit > limits::MAX_PAGE {
+			let message = "A page has 1 to 1000 entries.";
+			return Err(ApiError::with_message(ErrorCode::ParameterInvalid, message).about("limit"));
+		}
+		Ok(self
+			.live()
+			.miner_infos(from.as_ref(), limit as usize, self.now_ms()))
+	}
+
+	// Miners
+
+	/// A challenge for this worker to sign.
+	pub fn challenge(&self, worker: WorkerId) -> Result<Challenge> {
+		let identity = self.identity()?;
+		let challenge =
+			self.live()
+				.challenges
+				.issue(&worker, self.now_ms(), rand::random::<[u8; 8]>());
+		Ok(Challenge {
+			challenge,
+			coordinator: identity.operator.clone(),
+			genesis_hash: identity.genesis,
+			expires_in_ms: CHALLENGE_TTL_MS,
+		})
+	}
+
+	/// Opens a session.
+	pub async fn hello(&self, hello: Hello) -> Result<Session> {
+		let identity = self.identity()?;
+		miners::check(&hello)?;
+		if !self
+			.live()
+			.challenges
+			.is_good(&hello.challenge, &hello.worker, self.now_ms())
+		{
+			return Err(ErrorCode::ChallengeInvalid.into());
+		}
+		let account = self.miner_of(&hello.worker).await?;
+		let login = MinerLogin {
+			coordinator: identity.operator.clone(),
+			worker: hello.worker,
+			challenge: hello.challenge.0,
+		};
+		if !signing::verify(&identity.genesis, &login, &hello.signature, &hello.worker) {
+			return Err(ErrorCode::SignatureInvalid.into());
+		}
+		self.store
+			.put_miner_worker(account.clone(), hello.worker)
+			.await
+			.map_err(internal)?;
+		let now_ms = self.now_ms();
+		let token = H256(rand::random());
+		let declared = {
+			let mut live = self.live();
+			// Looked at again under the lock that uses it up: two hellos may carry the same.
+			if !live
+				.challenges
+				.is_good(&hello.challenge, &hello.worker, now_ms)
+			{
+				return Err(ErrorCode::ChallengeInvalid.into());
+			}
+			live.challenges.use_up(hello.challenge, now_ms);
+			live.hello(&account, &hello, token, now_ms)
+		};
+		for (hash, stake) in declared {
+			let info = hello
+				.models
+				.iter()
+				.find(|model| model.hash == hash)
+				.cloned();
+			if let Some(info) = info {
+				self.store
+					.put_model(info, stake, now_ms)
+					.await
+					.map_err(internal)?;
+			}
+		}
+		tracing::info!(
+			miner = %account, device = ?hello.device, device_name = hello.device_name,
+			slots = hello.slots, models = hello.models.len(), engine = hello.engine,
+			"a miner is connected"
+		);
+		Ok(Session {
+			token,
+			miner: account,
+			poll_within_ms: POLL_WITHIN_MS,
+		})
+	}
+
+	/// The active miner that has this worker.
+	async fn miner_of(&self, worker: &WorkerId) -> Result<AccountId> {
+		let registry = self
+			.live()
+			.registry()
+			.cloned()
+			.ok_or(ErrorCode::ChainUnavailable)?;
+		if let Some(operator) = registry.by_worker(worker) {
+			check_operator(operator, &registry)?;
+			return Ok(operator.account.clone());
+		}
+		// The chain lets a worker go when its operator retires; who was here before is told so.
+		let known = self.store.miner_by_worker(worker).await.map_err(internal)?;
+		if let Some(operator) = known
+			.as_ref()
+			.and_then(|account| registry.operator(account))
+		{
+			if operator.retired {
+				check_operator(operator, &registry)?;
+			}
+		}
+		let subject = format!("0x{}", hex::encode(worker));
+		Err(ApiError::new(ErrorCode::MinerNotRegistered).about(subject))
+	}
+
+	/// Waits for work.
+	pub async fn poll(self: &Arc<Self>, poll: Poll) -> Result<PollReply> {
+		let most = usize::from(limits::MAX_SLOTS) * miners::ATTEMPTS_PER_SLOT;
+		if poll.holding.len() > most {
+			let message = format!("A miner holds at most {most} attempts.");
+			return Err(
+				ApiError::with_message(ErrorCode::ParameterInvalid, message).about("holding")
+			);
+		}
+		let polling = self.live().poll_begins(&poll, self.now_ms())?;
+		let waiting = Waiting {
+			coordinator: self.clone(),
+			poll: &poll,
+			polling: &polling,
+		};
+		for held in &polling.lost {
+			let reason = "the miner no longer has it";
+			self.fail(*held, polling.miner.clone(), Ending::Lost, reason)
+				.await?;
+		}
+		self.schedule.notify_one();
+		let wait = Duration::from_millis(poll.wait_ms.min(limits::MAX_POLL_WAIT_MS));
+		let end = tokio::time::Instant::now() + wait;
+		loop {
+			let woken = polling.wake.notified();
+			tokio::pin!(woken);
+			// Listens before it looks, so that no call is missed in between.
+			woken.as_mut().enable();
+			let last = self.is_draining() || tokio::time::Instant::now() >= end;
+			let reply = self
+				.live()
+				.poll_looks(&poll, &polling, last, self.now_ms())?;
+			if let Some(reply) = reply {
+				drop(waiting);
+				return Ok(reply);
+			}
+			tokio::select! {
+				() = woken => {},
+				() = tokio::time::sleep_until(end) => {},
+			}
+		}
+	}
+
+	/// Takes a miner's report of how far it is.
+	pub async fn progress(self: &Arc<Self>, progress: Progress) -> Result<ProgressReply> {
+		let held = Held {
+			task: progress.task,
+			attempt: progress.attempt,
+		};
+		let (miner, start, watched) = {
+			let mut live = self.live();
+			let miner = live.session(&progress.token)?;
+			let watched = live.is_watched(&held.task);
+			match live.leases.held_mut(&held, &miner) {
+				Some(lease) => {
+					lease.confirm(progress.token);
+					let steps = lease.work.as_ref().map_or(0, |work| work.spec.steps);
+					lease.steps_done = progress.steps_done.min(steps).max(lease.steps_done);
+					(miner, Some(!lease.started), watched)
+				},
+				None => (miner, None, watched),
+			}
+		};
+		let Some(start) = start else {
+			let error = self.why_not_held(&held, &miner).await?;
+			let cancelled = self.task_row(&held.task).await?.state == TaskState::Cancelled;
+			return if cancelled {
+				Ok(ProgressReply { go_on: false })
+			} else {
+				Err(error)
+			};
+		};
+		if start {
+			// Refused only if the attempt has ended since, which the next report will be told.
+			let _ = self
+				.transition(held.task, Event::Start(held.attempt), Extra::None)
+				.await?;
+		} else if watched {
+			let task = self.task_row(&held.task).await?;
+			self.live().publish(&task);
+		}
+		Ok(ProgressReply { go_on: true })
+	}
+
+	/// Ends an attempt with a result or a failure.
+	pub async fn submit(self: &Arc<Self>, submit: Submit) -> Result<SubmitReply> {
+		let held = Held {
+			task: submit.task,
+			attempt: submit.attempt,
+		};
+		let miner = self.live().session(&submit.token)?;
+		let lease = self.live().leases.held(&held, &miner).cloned();
+		let now_ms = self.now_ms();
+		let Some(lease) = lease.filter(|lease| lease.due_ms > now_ms) else {
+			return Err(self.why_not_held(&held, &miner).await?);
+		};
+		match submit.outcome {
+			Outcome::Failure { reason } => {
+				if reason.len() > limits::MAX_TEXT_BYTES {
+					let message = "A reason has at most 1024 bytes.";
+					return Err(ApiError::with_message(ErrorCode::ParameterInvalid, message)
+						.about("reason"));
+				}
+				let reason = format!("the miner reported: {reason}");
+				self.fail(held, miner, Ending::Reported, &reason).await?;
+				Ok(SubmitReply { accepted: false })
+			},
+			Outcome::Result {
+				commitment,
+				signature,
+			} => {
+				self.submit_result(held, miner, lease, commitment, signature)
+					.await
+			},
+		}
+	}
+
+	async fn submit_result(
+		self: &Arc<Self>,
+		held: Held,
+		miner: AccountId,
+		lease: Lease,
+		commitment: ResultCommitment,
+		signature: WorkerSignature,
+	) -> Result<SubmitReply> {
+		let identity = self.identity()?;
+		verify::commitment(
+			&identity.genesis,
+			&lease.assignment,
+			&commitment,
+			&signature,
+		)?;
+		let artifact = commitment.output;
+		let bytes = self
+			.artifacts
+			.size(&artifact)
+			.await
+			.map_err(disk)?
+			.ok_or_else(|| {
+				ApiError::new(ErrorCode::ArtifactMissing).about(format!("{artifact:?}"))
+			})?;
+		let extra = Extra::Result {
+			commitment: Box::new(commitment),
+			signature,
+			bytes,
+		};
+		let outcome = self
+			.transition(held.task, Event::Submit(held.attempt), extra)
+			.await?;
+		let Ok(transition) = outcome else {
+			return Err(self.why_not_held(&held, &miner).await?);
+		};
+		// On its own, so that the check is finished also when the miner goes away now.
+		let checked = tokio::spawn(self.clone().check_result(transition.task));
+		checked.await.map_err(|_| broken("check"))??;
+		Ok(SubmitReply { accepted: true })
+	}
+
+	/// Checks the picture of a task that is submitted: it is done, or the attempt has failed.
+	async fn check_result(self: Arc<Self>, task: TaskRow) -> Result<()> {
+		let (attempt, miner) = task
+			.attempt
+			.zip(task.miner.clone())
+			.ok_or_else(|| broken("attempt"))?;
+		let result = self
+			.store
+			.result(&task.id, attempt)
+			.await
+			.map_err(internal)?;
+		let artifact = result.ok_or_else(|| broken("result"))?.commitment.output;
+		let checked = match self.artifacts.read(&artifact).await {
+			Ok(bytes) => {
+				let (width, height) = (task.spec.width, task.spec.height);
+				let check = move || verify::picture(&bytes, width, height);
+				let checked = tokio::task::spawn_blocking(check).await;
+				checked.map_err(|_| broken("picture"))?
+			},
+			Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+				Err(ErrorCode::ArtifactMissing.into())
+			},
+			Err(error) => return Err(disk(error)),
+		};
+		match checked {
+			Ok(()) => {
+				let extra = Extra::End {
+					ending: Ending::Done,
+					reason: None,
+					queue_until_ms: 0,
+				};
+				match self
+					.transition(task.id, Event::Accept(attempt), extra)
+					.await?
+				{
+					Ok(_) => Ok(()),
+					Err(refused) => {
+						tracing::error!(task = %task.id, ?refused, "a checked result was refused");
+						Err(broken("state"))
+					},
+				}
+			},
+			Err(error) => {
+				let held = Held {
+					task: task.id,
+					attempt,
+				};
+				self.fail(held, miner, Ending::InvalidResult, &error.message)
+					.await?;
+				Err(error)
+			},
+		}
+	}
+
+	/// Notes an upload by the miner that has this session. It must hold a lease.
+	pub(crate) fn upload_begins(&self, token: &H256) -> Result<()> {
+		let mut live = self.live();
+		let miner = live.session(token)?;
+		let tasks = live.leases.of(&miner);
+		if tasks.is_empty() {
+			let message = "Artifacts are taken from miners that hold a lease.";
+			return Err(ApiError::with_message(ErrorCode::LeaseNotHeld, message).about(miner));
+		}
+		for task in tasks {
+			if let Some(lease) = live.leases.get_mut(&task) {
+				if lease.uploads < MAX_UPLOADS {
+					lease.uploads += 1;
+					return Ok(());
+				}
+			}
+		}
+		let message = format!("Only {MAX_UPLOADS} artifacts can be uploaded for an attempt.");
+		Err(ApiError::with_message(ErrorCode::ParameterInvalid, message).about(miner))
+	}
+
+	/// Why a miner does not hold an attempt.
+	async fn why_not_held(&self, held: &Held, miner: &AccountId) -> Result<ApiError> {
+		self.task_row(&held.task).await?;
+		let row = self
+			.store
+			.attempt(&held.task, held.attempt)
+			.await
+			.map_err(internal)?;
+		let code = match row {
+			Some(row) if row.assignment.miner == *miner => match row.ending {
+				Some(Ending::Done) => ErrorCode::AlreadySubmitted,
+				Some(Ending::LeaseExpired | Ending::NotPickedUp) => ErrorCode::LeaseExpired,
+				// Its result is being checked.
+				None if self.live().leases.held(held, miner).is_none() => {
+					ErrorCode::AlreadySubmitted
+				},
+				// It has run out and is about to be ended.
+				None => ErrorCode::LeaseExpired,
+				Some(_) => ErrorCode::LeaseNotHeld,
+			},
+			_ => ErrorCode::LeaseNotHeld,
+		};
+		Ok(ApiError::new(code).about(format!("{}/{}", held.task, held.attempt)))
+	}
+
+	// Transitions
+
+	/// An attempt has come to nothing: the task goes back to the queue or is given up.
+	pub(crate) async fn fail(
+		self: &Arc<Self>,
+		held: Held,
+		miner: AccountId,
+		ending: Ending,
+		reason: &str,
+	) -> Result<()> {
+		let event = Event::Fail {
+			attempt: held.attempt,
+			miner: miner.clone(),
+		};
+		let extra = Extra::End {
+			ending,
+			reason: Some(reason.to_owned()),
+			queue_until_ms: self.now_ms().saturating_add(self.settings.queue_timeout_ms),
+		};
+		let outcome = self.transition(held.task, event, extra).await?;
+		if outcome.is_ok() {
+			tracing::warn!(
+				task = %held.task, attempt = held.attempt, %miner, ending = ending.name(), reason,
+				"an attempt failed"
+			);
+		}
+		// If it was refused, something else has ended the attempt before.
+		Ok(())
+	}
+
+	/// Lets an event happen, and the tables in memory follow.
+	pub(crate) async fn transition(
+		self: &Arc<Self>,
+		id: TaskId,
+		event: Event,
+		extra: Extra,
+	) -> Result<TransitionResult> {
+		let now_ms = self.now_ms();
+		let this = self.clone();
+		let after = move |outcome: &TransitionResult| {
+			if let Ok(transition) = outcome {
+				this.live().apply(transition, now_ms);
+				this.schedule.notify_one();
+				let state = transition.task.state.name();
+				tracing::debug!(task = %transition.task.id, state, "a task changed");
+			}
+		};
+		self.store
+			.transition(id, event, extra, now_ms, after)
+			.await
+			.map_err(internal)
+	}
+}
+
+/// A poll that waits: counts as such until it is dropped, also when its connection breaks.
+struct Waiting<'a> {
+	coordinator: Arc<Coordinator>,
+	poll: &'a Poll,
+	polling: &'a Polling,
+}
+
+impl Drop for Waiting<'_> {
+	fn drop(&mut self) {
+		let now_ms = self.coordinator.now_ms();
+		self.coordinator
+			.live()
+			.poll_ends(&self.polling.miner, &self.poll.token, now_ms);
+	}
+}
+
+fn lock(data_dir: &Path) -> std::result::Result<File, Error> {
+	let file = File::create(data_dir.join(LOCK_FILE))?;
+	match file.try_lock() {
+		Ok(()) => Ok(file),
+		Err(TryLockError::WouldBlock) => Err(Error::InUse),
+		Err(TryLockError::Error(error)) => Err(error.into()),
+	}
+}
+
+fn check_key(key: &str) -> Result<()> {
+	if key.is_empty() || key.len() > limits::MAX_IDEMPOTENCY_KEY_BYTES {
+		let message = "An idempotency key has 1 to 128 bytes.";
+		return Err(
+			ApiError::with_message(ErrorCode::IdempotencyKeyInvalid, message)
+				.about("idempotency_key"),
+		);
+	}
+	Ok(())
+}
+
+/// Logs what went wrong under an id that the caller is told.
+fn failed_inside(error: &dyn std::fmt::Display) -> ApiError {
+	let id = hex::encode(rand::random::<[u8; 8]>());
+	tracing::error!(id, %error, "a request failed inside");
+	ApiError::new(ErrorCode::Internal).about(id)
+}
+
+pub(crate) fn internal(error: StoreError) -> ApiError {
+	failed_inside(&error)
+}
+
+pub(crate) fn disk(error: std::io::Error) -> ApiError {
+	failed_inside(&error)
+}
+
+fn broken(what: &'static str) -> ApiError {
+	failed_inside(&StoreError::Corrupt(what))
+}

@@ -1,0 +1,310 @@
+//! The one port: JSON-RPC over HTTP and WebSocket at `/`, artifacts by hash, and whether the service
+//! is alive and ready.
+
+use crate::{
+	artifacts::PutError,
+	coordinator::{disk, internal, Coordinator},
+	rpc,
+};
+use axum::{
+	body::Body,
+	extract::{Path, Request, State},
+	http::{header, HeaderMap, HeaderValue, StatusCode},
+	response::{IntoResponse, Response},
+	routing::get,
+	Json, Router,
+};
+use cuckoo_coordinator_api::{
+	error::{ApiError, ErrorCode},
+	limits::{MAX_ARTIFACT_BYTES, MAX_REQUEST_BYTES},
+};
+use cuckoo_primitives::H256;
+use hyper_util::{
+	rt::{TokioExecutor, TokioIo, TokioTimer},
+	server::conn::auto,
+	service::TowerToHyperService,
+};
+use jsonrpsee::server::{
+	stop_channel, BatchRequestConfig, HttpBody, PingConfig, Server, ServerConfig, TowerService,
+};
+use std::{sync::Arc, time::Duration};
+use tokio::{net::TcpListener, sync::Semaphore};
+use tokio_util::{io::ReaderStream, sync::CancellationToken, task::TaskTracker};
+use tower::Service;
+use tower_http::catch_panic::CatchPanicLayer;
+
+/// Largest JSON-RPC reply: the list of eligible miners in a draw's proof can be long.
+const MAX_RESPONSE_BYTES: u32 = 64 * 1024 * 1024;
+/// Most requests in a batch.
+const MAX_BATCH: u32 = 32;
+/// Most subscriptions of one connection.
+const MAX_SUBSCRIPTIONS: u32 = 128;
+/// Messages that a slow WebSocket client can be behind.
+const MESSAGE_BUFFER: u32 = 64;
+/// How long a client may take to send a request's head.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(15);
+/// Longest head of a request, in bytes.
+const MAX_HEADER_BYTES: usize = 16 * 1024;
+/// Most header fields.
+const MAX_HEADERS: usize = 64;
+/// How long an upload may take.
+const UPLOAD_TIMEOUT: Duration = Duration::from_secs(300);
+/// How long a JSON-RPC request may take: the longest poll, and time to send it.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(120);
+/// How often an idle WebSocket is asked whether it lives.
+const PING_INTERVAL: Duration = Duration::from_secs(20);
+/// How long open connections are given to finish when the service stops.
+const STOP_TIMEOUT: Duration = Duration::from_secs(10);
+
+type RpcService = TowerService<tower::layer::util::Identity, tower::layer::util::Identity>;
+
+#[derive(Clone)]
+struct Shell {
+	coordinator: Arc<Coordinator>,
+	rpc: RpcService,
+}
+
+/// Serves until `stop`, then lets open requests finish.
+pub async fn serve(
+	coordinator: Arc<Coordinator>,
+	listener: TcpListener,
+	max_connections: u32,
+	stop: CancellationToken,
+) {
+	let (stop_rpc, rpc_handle) = stop_channel();
+	let config = ServerConfig::builder()
+		.max_connections(max_connections)
+		.max_request_body_size(MAX_REQUEST_BYTES)
+		.max_response_body_size(MAX_RESPONSE_BYTES)
+		.max_subscriptions_per_connection(MAX_SUBSCRIPTIONS)
+		.set_message_buffer_capacity(MESSAGE_BUFFER)
+		.set_batch_request_config(BatchRequestConfig::Limit(MAX_BATCH))
+		.enable_ws_ping(PingConfig::new().ping_interval(PING_INTERVAL))
+		.build();
+	let rpc = Server::builder()
+		.set_config(config)
+		.to_service_builder()
+		.build(rpc::methods(coordinator.clone()), stop_rpc);
+	let router = router(Shell { coordinator, rpc });
+
+	let mut connections = auto::Builder::new(TokioExecutor::new()).http1_only();
+	connections
+		.http1()
+		.timer(TokioTimer::new())
+		.header_read_timeout(HEADER_TIMEOUT)
+		.max_buf_size(MAX_HEADER_BYTES)
+		.max_headers(MAX_HEADERS);
+	let places = Arc::new(Semaphore::new(max_connections as usize));
+	let open = TaskTracker::new();
+	loop {
+		let place = tokio::select! {
+			() = stop.cancelled() => break,
+			place = places.clone().acquire_owned() => place,
+		};
+		let accepted = tokio::select! {
+			() = stop.cancelled() => break,
+			accepted = listener.accept() => accepted,
+		};
+		let stream = match accepted {
+			Ok((stream, _)) => stream,
+			Err(error) => {
+				// Too many open files, or a client that has gone already.
+				tracing::warn!(%error, "a connection was not accepted");
+				tokio::time::sleep(Duration::from_millis(50)).await;
+				continue;
+			},
+		};
+		// Small messages go out at once; a socket that refuses that is as good.
+		let _ = stream.set_nodelay(true);
+		let service = TowerToHyperService::new(router.clone());
+		let (connections, stop) = (connections.clone(), stop.clone());
+		open.spawn(async move {
+			let _place = place;
+			let connection =
+				connections.serve_connection_with_upgrades(TokioIo::new(stream), service);
+			tokio::pin!(connection);
+			let ended = tokio::select! {
+				ended = &mut connection => ended,
+				() = stop.cancelled() => {
+					connection.as_mut().graceful_shutdown();
+					connection.await
+				},
+			};
+			if let Err(error) = ended {
+				tracing::debug!(%error, "a connection broke");
+			}
+		});
+	}
+	drop(listener);
+	// An error means that it has stopped already.
+	let _ = rpc_handle.stop();
+	open.close();
+	if tokio::time::timeout(STOP_TIMEOUT, open.wait())
+		.await
+		.is_err()
+	{
+		tracing::warn!(connections = open.len(), "connections were cut off");
+	}
+}
+
+fn router(shell: Shell) -> Router {
+	Router::new()
+		.route("/", axum::routing::any(json_rpc))
+		.route("/artifacts/{hash}", get(get_artifact).put(put_artifact))
+		.route("/healthz", get(|| async { "ok" }))
+		.route("/readyz", get(ready))
+		.fallback(|| async {
+			(
+				StatusCode::NOT_FOUND,
+				"There is nothing here: see docs/protocol.md.",
+			)
+		})
+		.layer(CatchPanicLayer::new())
+		.with_state(shell)
+}
+
+async fn json_rpc(State(mut shell): State<Shell>, request: Request) -> Response {
+	let reply = shell.rpc.call(request);
+	match tokio::time::timeout(REQUEST_TIMEOUT, reply).await {
+		Ok(Ok(response)) => response.map(body),
+		Ok(Err(error)) => {
+			tracing::debug!(%error, "a request broke");
+			StatusCode::BAD_REQUEST.into_response()
+		},
+		Err(_) => StatusCode::REQUEST_TIMEOUT.into_response(),
+	}
+}
+
+fn body(body: HttpBody) -> Body {
+	Body::new(body)
+}
+
+async fn ready(State(shell): State<Shell>) -> Response {
+	if shell.coordinator.is_ready() {
+		"ready".into_response()
+	} else {
+		Refused(ErrorCode::ChainUnavailable.into()).into_response()
+	}
+}
+
+/// An artifact never changes: whoever has it need not ask again.
+const FOREVER: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
+
+async fn get_artifact(
+	State(shell): State<Shell>,
+	Path(hash): Path<String>,
+) -> Result<Response, Refused> {
+	let hash = parse_hash(&hash)?;
+	let not_found = || ApiError::new(ErrorCode::ArtifactNotFound).about(format!("{hash:?}"));
+	// What was uploaded and is nobody's result is not served: this is no place to keep files.
+	if !shell
+		.coordinator
+		.store()
+		.is_result(&hash)
+		.await
+		.map_err(internal)?
+	{
+		return Err(not_found().into());
+	}
+	let opened = shell
+		.coordinator
+		.artifacts()
+		.open_file(&hash)
+		.await
+		.map_err(disk)?;
+	let (file, size) = opened.ok_or_else(not_found)?;
+	let headers = [
+		(header::CONTENT_TYPE, HeaderValue::from_static("image/png")),
+		(header::CONTENT_LENGTH, HeaderValue::from(size)),
+		(header::CACHE_CONTROL, FOREVER),
+		(
+			header::X_CONTENT_TYPE_OPTIONS,
+			HeaderValue::from_static("nosniff"),
+		),
+	];
+	Ok((headers, Body::from_stream(ReaderStream::new(file))).into_response())
+}
+
+async fn put_artifact(
+	State(shell): State<Shell>,
+	Path(hash): Path<String>,
+	headers: HeaderMap,
+	body: Body,
+) -> Result<StatusCode, Refused> {
+	let hash = parse_hash(&hash)?;
+	let token = bearer(&headers)
+		.ok_or(ErrorCode::SessionInvalid)
+		.map_err(ApiError::from)?;
+	let length = headers.get(header::CONTENT_LENGTH);
+	let length = length.and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
+	if length.is_some_and(|length| length > MAX_ARTIFACT_BYTES) {
+		return Err(ApiError::new(ErrorCode::ArtifactTooLarge)
+			.about(format!("{hash:?}"))
+			.into());
+	}
+	shell.coordinator.upload_begins(&token)?;
+	let artifacts = shell.coordinator.artifacts();
+	if artifacts.size(&hash).await.map_err(disk)?.is_some() {
+		return Ok(StatusCode::OK);
+	}
+	let put = artifacts.put(&hash, body.into_data_stream());
+	match tokio::time::timeout(UPLOAD_TIMEOUT, put).await {
+		Ok(Ok(())) => Ok(StatusCode::CREATED),
+		Ok(Err(PutError::Refused(error))) => Err(error.into()),
+		Ok(Err(PutError::Disk(error))) => Err(disk(error).into()),
+		Ok(Err(PutError::BrokenOff)) | Err(_) => Err(ApiError::with_message(
+			ErrorCode::ParameterInvalid,
+			"The upload broke off or took too long.",
+		)
+		.into()),
+	}
+}
+
+fn parse_hash(text: &str) -> Result<H256, Refused> {
+	let parsed = text
+		.starts_with("0x")
+		.then(|| text.parse::<H256>().ok())
+		.flatten();
+	parsed.ok_or_else(|| {
+		let message = "An artifact's name is 0x and 64 hex digits.";
+		Refused(ApiError::with_message(ErrorCode::ParameterInvalid, message).about("hash"))
+	})
+}
+
+fn bearer(headers: &HeaderMap) -> Option<H256> {
+	let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+	value.strip_prefix("Bearer ")?.trim().parse().ok()
+}
+
+/// An error as HTTP has it: a status, and the same code, name and sentence as JSON-RPC's.
+struct Refused(ApiError);
+
+impl From<ApiError> for Refused {
+	fn from(error: ApiError) -> Self {
+		Self(error)
+	}
+}
+
+impl IntoResponse for Refused {
+	fn into_response(self) -> Response {
+		use ErrorCode::*;
+		let Refused(error) = self;
+		let status = match error.code {
+			ParameterInvalid => StatusCode::BAD_REQUEST,
+			SessionInvalid => StatusCode::UNAUTHORIZED,
+			LeaseNotHeld => StatusCode::FORBIDDEN,
+			ArtifactNotFound => StatusCode::NOT_FOUND,
+			ArtifactTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+			ArtifactHashMismatch | ArtifactNotPng => StatusCode::UNPROCESSABLE_ENTITY,
+			ChainUnavailable => StatusCode::SERVICE_UNAVAILABLE,
+			_ => StatusCode::INTERNAL_SERVER_ERROR,
+		};
+		let body = serde_json::json!({
+			"code": error.code.code(),
+			"name": error.code.name(),
+			"message": error.message,
+			"subject": error.subject,
+		});
+		(status, Json(body)).into_response()
+	}
+}

@@ -1,0 +1,189 @@
+//! `offchain-coordinator run`: see docs/coordinator.md.
+
+use anyhow::Context;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use cuckoo_chain_client::keys::load_worker_key;
+use cuckoo_primitives::{Balance, CUC};
+use offchain_coordinator::{
+	chain, clock::Clock, coordinator::Coordinator, http, scheduler, settings::Settings,
+};
+use std::{
+	io::{IsTerminal, Write},
+	net::SocketAddr,
+	path::PathBuf,
+};
+use tokio::{net::TcpListener, signal::unix::SignalKind};
+use tokio_util::sync::CancellationToken;
+use tracing_subscriber::EnvFilter;
+
+/// The environment variable that holds the worker key's secret URI, when there is no file.
+const WORKER_VARIABLE: &str = "CUCKOO_WORKER_URI";
+
+/// Takes tasks from apps, draws miners for them by stake, keeps results.
+#[derive(Parser)]
+#[command(version, about)]
+struct Cli {
+	#[command(subcommand)]
+	command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+	/// Runs the coordinator until it is told to stop (SIGTERM or Ctrl-C).
+	Run(Box<Run>),
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum LogFormat {
+	Text,
+	Json,
+}
+
+#[derive(Args)]
+struct Run {
+	/// WebSocket URL of a Cuckoo node.
+	#[arg(long, default_value = "ws://127.0.0.1:9944")]
+	chain: String,
+	/// Address and port to listen on; port 0 takes a free one.
+	#[arg(long, default_value = "127.0.0.1:8645")]
+	listen: SocketAddr,
+	/// Where tasks and pictures are kept [default: the user's data folder].
+	#[arg(long)]
+	data_dir: Option<PathBuf>,
+	/// File with the worker key (a secret URI, a hex seed, or a Substrate keystore file), readable by
+	/// its owner only. Without it the key's secret URI is taken from CUCKOO_WORKER_URI.
+	#[arg(long)]
+	worker_key: Option<PathBuf>,
+	/// A lease's length before its steps are counted, in milliseconds.
+	#[arg(long, default_value_t = Settings::default().lease_base_ms, value_parser = positive())]
+	lease_base_ms: u64,
+	/// What each denoising step adds to a lease, in milliseconds.
+	#[arg(long, default_value_t = Settings::default().lease_per_step_ms)]
+	lease_per_step_ms: u64,
+	/// How long a drawn miner has to fetch its work, in milliseconds.
+	#[arg(long, default_value_t = Settings::default().pick_up_ms, value_parser = positive())]
+	pick_up_ms: u64,
+	/// How long a task waits for a miner, in seconds.
+	#[arg(long, default_value_t = Settings::default().queue_timeout_ms / 1_000, value_parser = positive())]
+	queue_timeout: u64,
+	/// How many tasks can wait.
+	#[arg(long, default_value_t = Settings::default().max_queued)]
+	max_queued: usize,
+	/// The most stake of a miner that counts in the draw, in CUC [default: no limit].
+	#[arg(long)]
+	weight_cap: Option<u64>,
+	/// A miner's first suspension after a failure, in milliseconds; doubles with each in a row.
+	#[arg(long, default_value_t = Settings::default().suspension_ms)]
+	suspension_ms: u64,
+	/// After a restart, how long leases that ran out meanwhile are kept, in milliseconds.
+	#[arg(long, default_value_t = Settings::default().grace_ms)]
+	grace_ms: u64,
+	/// The model for requests that name none: its hash or name [default: the one with the most stake].
+	#[arg(long)]
+	default_model: Option<String>,
+	/// How many connections can be open.
+	#[arg(long, default_value_t = 4_096, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+	max_connections: u32,
+	/// How to write the log; RUST_LOG says what to write.
+	#[arg(long, value_enum, default_value = "text")]
+	log_format: LogFormat,
+}
+
+fn positive() -> clap::builder::RangedU64ValueParser<u64> {
+	clap::value_parser!(u64).range(1..=u64::MAX / 2_000)
+}
+
+fn main() -> anyhow::Result<()> {
+	let Command::Run(arguments) = Cli::parse().command;
+	start_log(arguments.log_format);
+	let runtime = tokio::runtime::Builder::new_multi_thread()
+		.enable_all()
+		.build()?;
+	runtime.block_on(run(*arguments))
+}
+
+async fn run(arguments: Run) -> anyhow::Result<()> {
+	let key = load_worker_key(arguments.worker_key.as_deref(), WORKER_VARIABLE)?;
+	let data_dir = match arguments.data_dir.clone() {
+		Some(directory) => directory,
+		None => default_data_dir().context("no home folder: name a folder by --data-dir")?,
+	};
+	let coordinator = Coordinator::open(&data_dir, key, arguments.settings(), Clock::System)
+		.await
+		.with_context(|| format!("cannot start in {}", data_dir.display()))?;
+
+	let listener = TcpListener::bind(arguments.listen)
+		.await
+		.with_context(|| format!("cannot listen on {}", arguments.listen))?;
+	let address = listener.local_addr()?;
+	let mut stdout = std::io::stdout().lock();
+	writeln!(stdout, "listening http://{address}").and_then(|()| stdout.flush())?;
+	drop(stdout);
+
+	let stop = CancellationToken::new();
+	let follower = cuckoo_chain_client::follow(arguments.chain.clone());
+	let mut scheduler = tokio::spawn(scheduler::run(coordinator.clone(), stop.clone()));
+	let mut server = tokio::spawn(http::serve(
+		coordinator.clone(),
+		listener,
+		arguments.max_connections,
+		stop.clone(),
+	));
+	let chain = chain::follow(coordinator.clone(), follower, stop.clone());
+
+	let mut terminate = tokio::signal::unix::signal(SignalKind::terminate())?;
+	let outcome = tokio::select! {
+		outcome = chain => outcome.map_err(anyhow::Error::from),
+		_ = terminate.recv() => Ok(()),
+		interrupted = tokio::signal::ctrl_c() => interrupted.map_err(anyhow::Error::from),
+		// Neither ends by itself: whoever started this program starts it again.
+		_ = &mut scheduler => Err(anyhow::anyhow!("the scheduler broke: see the log")),
+		_ = &mut server => Err(anyhow::anyhow!("the server broke: see the log")),
+	};
+	tracing::info!("stopping");
+	coordinator.drain();
+	stop.cancel();
+	for task in [server, scheduler] {
+		if !task.is_finished() {
+			// If it breaks now, there is nothing left for it to do.
+			let _ = task.await;
+		}
+	}
+	coordinator.close().await;
+	outcome
+}
+
+impl Run {
+	fn settings(&self) -> Settings {
+		let cap = |cuc: u64| Balance::from(cuc).saturating_mul(CUC);
+		Settings {
+			lease_base_ms: self.lease_base_ms,
+			lease_per_step_ms: self.lease_per_step_ms,
+			pick_up_ms: self.pick_up_ms,
+			queue_timeout_ms: self.queue_timeout.saturating_mul(1_000),
+			max_queued: self.max_queued,
+			weight_cap: self.weight_cap.map_or(Balance::MAX, cap),
+			suspension_ms: self.suspension_ms,
+			grace_ms: self.grace_ms,
+			default_model: self.default_model.clone(),
+			..Settings::default()
+		}
+	}
+}
+
+fn default_data_dir() -> Option<PathBuf> {
+	let folders = directories::ProjectDirs::from("network", "Cuckoo", "cuckoo")?;
+	Some(folders.data_dir().join("coordinator"))
+}
+
+fn start_log(format: LogFormat) {
+	let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+	let log = tracing_subscriber::fmt()
+		.with_env_filter(filter)
+		.with_ansi(std::io::stderr().is_terminal())
+		.with_writer(std::io::stderr);
+	match format {
+		LogFormat::Text => log.init(),
+		LogFormat::Json => log.json().init(),
+	}
+}

@@ -1,0 +1,141 @@
+//! The JSON-RPC methods: a thin shell around [`Coordinator`].
+
+use crate::coordinator::Coordinator;
+use cuckoo_coordinator_api::{
+	miner::{
+		Challenge, Hello, Poll, PollReply, Progress, ProgressReply, Session, Submit, SubmitReply,
+	},
+	rpc::{MinerRpcServer, TaskRpcServer},
+	task::{
+		CoordinatorInfo, DrawProof, MinerInfo, SubmitOptions, TaskRequest, TaskResult, TaskStatus,
+	},
+};
+use cuckoo_primitives::{
+	task::{Attempt, TaskId},
+	AccountId, WorkerId,
+};
+use jsonrpsee::{
+	core::{async_trait, RpcResult, SubscriptionResult},
+	server::{PendingSubscriptionSink, SubscriptionSink},
+	Methods,
+};
+use std::sync::Arc;
+use tokio::sync::broadcast::error::RecvError;
+
+/// The methods' implementation.
+#[derive(Clone)]
+pub struct Rpc(Arc<Coordinator>);
+
+/// Every method.
+pub fn methods(coordinator: Arc<Coordinator>) -> Methods {
+	let rpc = Rpc(coordinator);
+	let mut methods = Methods::from(TaskRpcServer::into_rpc(rpc.clone()));
+	methods
+		.merge(MinerRpcServer::into_rpc(rpc))
+		.expect("the two traits share no method name: every test would fail here; qed");
+	methods
+}
+
+#[async_trait]
+impl TaskRpcServer for Rpc {
+	async fn task_submit(
+		&self,
+		spec: TaskRequest,
+		options: Option<SubmitOptions>,
+	) -> RpcResult<TaskStatus> {
+		Ok(self
+			.0
+			.submit_task(spec, options.unwrap_or_default())
+			.await?)
+	}
+
+	async fn task_status(&self, id: TaskId) -> RpcResult<TaskStatus> {
+		Ok(self.0.task_status(id).await?)
+	}
+
+	async fn task_result(&self, id: TaskId) -> RpcResult<TaskResult> {
+		Ok(self.0.task_result(id).await?)
+	}
+
+	async fn task_cancel(&self, id: TaskId) -> RpcResult<TaskStatus> {
+		Ok(self.0.task_cancel(id).await?)
+	}
+
+	async fn task_subscribe(
+		&self,
+		pending: PendingSubscriptionSink,
+		id: TaskId,
+	) -> SubscriptionResult {
+		let (mut status, mut changes) = match self.0.watch(id).await {
+			Ok(watched) => watched,
+			Err(error) => {
+				pending.reject(error).await;
+				return Ok(());
+			},
+		};
+		let sink = pending.accept().await?;
+		send(&sink, &status).await?;
+		while !status.state.is_final() {
+			let change = tokio::select! {
+				() = sink.closed() => break,
+				change = changes.recv() => change,
+			};
+			status = match change {
+				// Read between the start of the watch and the first change.
+				Ok(change) if change == status => continue,
+				Ok(change) => change,
+				// The subscriber was too slow for every step: it gets the present state.
+				Err(RecvError::Lagged(_)) => self.0.task_status(id).await?,
+				Err(RecvError::Closed) => break,
+			};
+			send(&sink, &status).await?;
+		}
+		drop(changes);
+		self.0.live().unwatch(&id);
+		Ok(())
+	}
+
+	async fn coordinator_info(&self) -> RpcResult<CoordinatorInfo> {
+		Ok(self.0.info()?)
+	}
+
+	async fn coordinator_miners(
+		&self,
+		from: Option<AccountId>,
+		limit: Option<u32>,
+	) -> RpcResult<Vec<MinerInfo>> {
+		Ok(self.0.miners(from, limit)?)
+	}
+
+	async fn coordinator_draw(&self, id: TaskId, attempt: Option<Attempt>) -> RpcResult<DrawProof> {
+		Ok(self.0.draw_proof(id, attempt).await?)
+	}
+}
+
+async fn send(sink: &SubscriptionSink, status: &TaskStatus) -> SubscriptionResult {
+	sink.send(serde_json::value::to_raw_value(status)?).await?;
+	Ok(())
+}
+
+#[async_trait]
+impl MinerRpcServer for Rpc {
+	async fn miner_challenge(&self, worker: WorkerId) -> RpcResult<Challenge> {
+		Ok(self.0.challenge(worker)?)
+	}
+
+	async fn miner_hello(&self, hello: Hello) -> RpcResult<Session> {
+		Ok(self.0.hello(hello).await?)
+	}
+
+	async fn miner_poll(&self, poll: Poll) -> RpcResult<PollReply> {
+		Ok(self.0.poll(poll).await?)
+	}
+
+	async fn miner_progress(&self, progress: Progress) -> RpcResult<ProgressReply> {
+		Ok(self.0.progress(progress).await?)
+	}
+
+	async fn miner_submit(&self, submit: Submit) -> RpcResult<SubmitReply> {
+		Ok(self.0.submit(submit).await?)
+	}
+}

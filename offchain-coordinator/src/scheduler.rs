@@ -1,0 +1,141 @@
+//! The one task that hands out work: it draws a miner for every task that waits as soon as somebody
+//! is eligible, and ends leases and waits that ran out.
+
+use crate::{
+	coordinator::{Coordinator, Result},
+	live::Draw,
+	state::{Ending, Event},
+	store::{AttemptRow, Extra, TransitionResult},
+};
+use cuckoo_primitives::signing::Assignment;
+use std::{sync::Arc, time::Duration};
+use tokio_util::sync::CancellationToken;
+
+/// Draws that are committed together.
+const BATCH: usize = 64;
+
+/// How long to wait after the store failed.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Runs until `stop`, or until the store has broken for good.
+pub async fn run(coordinator: Arc<Coordinator>, stop: CancellationToken) {
+	let tick = Duration::from_millis(coordinator.settings().tick_ms);
+	loop {
+		tokio::select! {
+			() = stop.cancelled() => return,
+			() = coordinator.schedule().notified() => {},
+			() = tokio::time::sleep(tick) => {},
+		}
+		if let Err(error) = pass(&coordinator).await {
+			if coordinator.store().is_closed() && !stop.is_cancelled() {
+				tracing::error!("the store's writer has broken: nothing can be done without it");
+				return;
+			}
+			tracing::error!(%error, "the scheduler pauses");
+			tokio::time::sleep(PAUSE).await;
+		}
+	}
+}
+
+/// Does everything that can be done now.
+pub async fn pass(coordinator: &Arc<Coordinator>) -> Result<()> {
+	end_what_ran_out(coordinator).await?;
+	let Ok(identity) = coordinator.identity() else {
+		return Ok(());
+	};
+	while !coordinator.is_draining() {
+		let now_ms = coordinator.now_ms();
+		let draws = coordinator.live().draw(&identity.operator, BATCH, now_ms);
+		if draws.is_empty() {
+			break;
+		}
+		let commits = draws.into_iter().map(|draw| commit(coordinator, draw));
+		futures::future::try_join_all(commits).await?;
+	}
+	Ok(())
+}
+
+async fn end_what_ran_out(coordinator: &Arc<Coordinator>) -> Result<()> {
+	let now_ms = coordinator.now_ms();
+	let (leases, waits) = {
+		let mut live = coordinator.live();
+		live.tick(now_ms);
+		(live.leases.overdue(now_ms), live.queue.overdue(now_ms))
+	};
+	for (held, miner, fetched) in leases {
+		let (ending, reason) = if fetched {
+			(Ending::LeaseExpired, "the miner did not finish in time")
+		} else {
+			(Ending::NotPickedUp, "the miner did not fetch the task")
+		};
+		coordinator.fail(held, miner, ending, reason).await?;
+	}
+	for task in waits {
+		let reason = Extra::Reason("no miner took it in time".into());
+		if coordinator
+			.transition(task, Event::Expire, reason)
+			.await?
+			.is_ok()
+		{
+			tracing::warn!(%task, "a task expired in the queue");
+		}
+	}
+	Ok(())
+}
+
+/// Signs a draw and commits it; the miner is told once it is in the store.
+async fn commit(coordinator: &Arc<Coordinator>, draw: Draw) -> Result<()> {
+	let Draw {
+		waiting,
+		assignment,
+		eligible,
+	} = draw;
+	let identity = coordinator.identity()?;
+	let now_ms = coordinator.now_ms();
+	let signature = coordinator.sign(identity, &assignment);
+	let (task, attempt) = (assignment.task, assignment.attempt);
+	log(&assignment, eligible.len());
+	let row = AttemptRow {
+		assignment,
+		signature,
+		coordinator_worker: coordinator.worker(),
+		assigned_ms: now_ms,
+		ended_ms: None,
+		ending: None,
+		reason: None,
+	};
+	let extra = Extra::Draw {
+		attempt: Box::new(row),
+		eligible,
+	};
+	let this = coordinator.clone();
+	let after = move |outcome: &TransitionResult| {
+		let mut live = this.live();
+		match outcome {
+			Ok(transition) => {
+				live.apply(transition, now_ms);
+				live.drawn(&transition.task, signature);
+			},
+			// It was cancelled in the meantime.
+			Err(_) => live.undrawn(&task, None, now_ms),
+		}
+	};
+	let event = Event::Assign(attempt);
+	let committed = coordinator
+		.store()
+		.transition(task, event, extra, now_ms, after)
+		.await;
+	if let Err(error) = committed {
+		// Nothing was told to anybody: the task waits on, and may be drawn otherwise.
+		coordinator.live().undrawn(&task, Some(waiting), now_ms);
+		return Err(crate::coordinator::internal(error));
+	}
+	Ok(())
+}
+
+fn log(assignment: &Assignment, eligible: usize) {
+	tracing::info!(
+		task = %assignment.task, attempt = assignment.attempt, miner = %assignment.miner,
+		block = assignment.block_number, eligible, "a miner was drawn"
+	);
+}

@@ -1,0 +1,48 @@
+//! What an operator can set.
+
+use cuckoo_primitives::Balance;
+
+/// How long a miner stays eligible after its last poll.
+pub const POLL_WITHIN_MS: u64 = 30_000;
+
+/// The coordinator's rules, in the units they are used in.
+#[derive(Clone, Debug)]
+pub struct Settings {
+	/// A lease's length before the steps are counted.
+	pub lease_base_ms: u64,
+	/// What each denoising step adds to a lease.
+	pub lease_per_step_ms: u64,
+	/// How long a drawn miner has to fetch its work.
+	pub pick_up_ms: u64,
+	/// How long a task waits for a miner before it expires.
+	pub queue_timeout_ms: u64,
+	/// How many tasks can wait.
+	pub max_queued: usize,
+	/// The most stake that counts in the draw.
+	pub weight_cap: Balance,
+	/// A miner's first suspension; each further one in a row doubles it.
+	pub suspension_ms: u64,
+	/// After a restart, how long leases and waits that ran out meanwhile are kept.
+	pub grace_ms: u64,
+	/// How often deadlines are looked at.
+	pub tick_ms: u64,
+	/// The model for requests that name none: its hash or name.
+	pub default_model: Option<String>,
+}
+
+impl Default for Settings {
+	fn default() -> Self {
+		Self {
+			lease_base_ms: 30_000,
+			lease_per_step_ms: 3_000,
+			pick_up_ms: 20_000,
+			queue_timeout_ms: 600_000,
+			max_queued: 10_000,
+			weight_cap: Balance::MAX,
+			suspension_ms: 5_000,
+			grace_ms: 20_000,
+			tick_ms: 250,
+			default_model: None,
+		}
+	}
+}

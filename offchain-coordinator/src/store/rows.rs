@@ -1,0 +1,218 @@
+//! Rows of the store as types.
+
+use super::{Result, StoreError};
+use crate::{clock::UnixMs, state::Ending};
+use codec::{Decode, DecodeAll};
+use cuckoo_coordinator_api::task::{ModelInfo, TaskState};
+use cuckoo_primitives::{
+	signing::{Assignment, ResultCommitment},
+	task::{Attempt, TaskId, TaskSpec},
+	AccountId, Balance, WorkerId, WorkerSignature, H256,
+};
+use sqlx::{sqlite::SqliteRow, Row};
+
+/// A task as it is stored.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct TaskRow {
+	/// Order of acceptance.
+	pub seq: i64,
+	/// Its id.
+	pub id: TaskId,
+	/// The id's nonce.
+	pub nonce: String,
+	/// Hash of what the app asked for.
+	pub request_hash: H256,
+	/// What is to be made.
+	pub spec: TaskSpec,
+	/// That spec's hash.
+	pub spec_hash: H256,
+	/// Where it stands.
+	pub state: TaskState,
+	/// The attempt at work or the last one.
+	pub attempt: Option<Attempt>,
+	/// That attempt's miner.
+	pub miner: Option<AccountId>,
+	/// Why it failed or was drawn anew.
+	pub reason: Option<String>,
+	/// When it was accepted.
+	pub created_ms: UnixMs,
+	/// When it last changed.
+	pub updated_ms: UnixMs,
+	/// When it stops waiting.
+	pub queue_until_ms: UnixMs,
+}
+
+impl TaskRow {
+	pub(super) fn from_row(row: &SqliteRow) -> Result<Self> {
+		Ok(Self {
+			seq: row.try_get("seq")?,
+			id: bytes(row, "id")?,
+			nonce: row.try_get("nonce")?,
+			request_hash: bytes(row, "request_hash")?,
+			spec: bytes(row, "spec")?,
+			spec_hash: bytes(row, "spec_hash")?,
+			state: state_from_name(row.try_get("state")?)?,
+			attempt: row
+				.try_get::<Option<i64>, _>("attempt")?
+				.map(attempt)
+				.transpose()?,
+			miner: optional_bytes(row, "miner")?,
+			reason: row.try_get("reason")?,
+			created_ms: ms(row, "created_ms")?,
+			updated_ms: ms(row, "updated_ms")?,
+			queue_until_ms: ms(row, "queue_until_ms")?,
+		})
+	}
+}
+
+/// One draw and what became of it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct AttemptRow {
+	/// What the coordinator signed.
+	pub assignment: Assignment,
+	/// The signature.
+	pub signature: WorkerSignature,
+	/// The key that signed.
+	pub coordinator_worker: WorkerId,
+	/// When it was drawn.
+	pub assigned_ms: UnixMs,
+	/// When it ended.
+	pub ended_ms: Option<UnixMs>,
+	/// How it ended.
+	pub ending: Option<Ending>,
+	/// Why.
+	pub reason: Option<String>,
+}
+
+impl AttemptRow {
+	pub(super) fn from_row(row: &SqliteRow) -> Result<Self> {
+		let ending: Option<String> = row.try_get("ending")?;
+		let ending = ending
+			.map(|name| Ending::from_name(&name).ok_or(StoreError::Corrupt("ending")))
+			.transpose()?;
+		Ok(Self {
+			assignment: bytes(row, "assignment")?,
+			signature: bytes(row, "signature")?,
+			coordinator_worker: bytes(row, "coordinator_worker")?,
+			assigned_ms: ms(row, "assigned_ms")?,
+			ended_ms: row.try_get::<Option<i64>, _>("ended_ms")?.map(read_ms),
+			ending,
+			reason: row.try_get("reason")?,
+		})
+	}
+}
+
+/// What a miner committed to.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ResultRow {
+	/// The attempt.
+	pub attempt: Attempt,
+	/// What the miner's worker signed.
+	pub commitment: ResultCommitment,
+	/// The signature.
+	pub signature: WorkerSignature,
+	/// The artifact's size.
+	pub bytes: u64,
+	/// When it came.
+	pub submitted_ms: UnixMs,
+}
+
+impl ResultRow {
+	pub(super) fn from_row(row: &SqliteRow) -> Result<Self> {
+		let size: i64 = row.try_get("bytes")?;
+		Ok(Self {
+			attempt: attempt(row.try_get("attempt")?)?,
+			commitment: bytes(row, "commitment")?,
+			signature: bytes(row, "signature")?,
+			bytes: size.try_into().map_err(|_| StoreError::Corrupt("size"))?,
+			submitted_ms: ms(row, "submitted_ms")?,
+		})
+	}
+}
+
+/// What is known of a model.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct KnownModel {
+	/// What was declared.
+	pub info: ModelInfo,
+	/// The stake of who declared it.
+	pub stake: Balance,
+}
+
+impl KnownModel {
+	pub(super) fn from_row(row: &SqliteRow) -> Result<Self> {
+		let text: String = row.try_get("info")?;
+		Ok(Self {
+			info: serde_json::from_str(&text).map_err(|_| StoreError::Corrupt("model"))?,
+			stake: bytes(row, "stake")?,
+		})
+	}
+}
+
+/// What a miner has done here.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct MinerRow {
+	/// Its account.
+	pub account: AccountId,
+	/// Tasks done.
+	pub done: u64,
+	/// Attempts failed.
+	pub failed: u64,
+}
+
+impl MinerRow {
+	pub(super) fn from_row(row: &SqliteRow) -> Result<Self> {
+		let count = |column: &str| -> Result<u64> {
+			let count: i64 = row.try_get(column)?;
+			count.try_into().map_err(|_| StoreError::Corrupt("count"))
+		};
+		Ok(Self {
+			account: bytes(row, "account")?,
+			done: count("done")?,
+			failed: count("failed")?,
+		})
+	}
+}
+
+/// Decodes all of `bytes`.
+pub(super) fn decode<T: Decode>(mut bytes: &[u8], what: &'static str) -> Result<T> {
+	T::decode_all(&mut bytes).map_err(|_| StoreError::Corrupt(what))
+}
+
+fn bytes<T: Decode>(row: &SqliteRow, column: &'static str) -> Result<T> {
+	decode(&row.try_get::<Vec<u8>, _>(column)?, column)
+}
+
+fn optional_bytes<T: Decode>(row: &SqliteRow, column: &'static str) -> Result<Option<T>> {
+	let value: Option<Vec<u8>> = row.try_get(column)?;
+	value.map(|bytes| decode(&bytes, column)).transpose()
+}
+
+fn ms(row: &SqliteRow, column: &'static str) -> Result<UnixMs> {
+	Ok(read_ms(row.try_get(column)?))
+}
+
+fn read_ms(stored: i64) -> UnixMs {
+	u64::try_from(stored).unwrap_or(0)
+}
+
+/// A time as SQLite stores it: its integers are signed.
+pub(super) fn stored_ms(time: UnixMs) -> i64 {
+	i64::try_from(time).unwrap_or(i64::MAX)
+}
+
+pub(super) fn attempt(stored: i64) -> Result<Attempt> {
+	stored
+		.try_into()
+		.map_err(|_| StoreError::Corrupt("attempt"))
+}
+
+fn state_from_name(name: &str) -> Result<TaskState> {
+	use TaskState::*;
+	[
+		Queued, Assigned, Running, Submitted, Done, Failed, Cancelled, Expired,
+	]
+	.into_iter()
+	.find(|state| state.name() == name)
+	.ok_or(StoreError::Corrupt("state"))
+}
