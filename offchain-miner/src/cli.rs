@@ -1,0 +1,186 @@
+//! The command line.
+
+use crate::{
+	doctor::DoctorArgs, generate::GenerateArgs, link::is_http_url, models::MODEL_VARIABLE,
+	run::RunArgs, ui::LogFormat, verify_draw::VerifyDrawArgs,
+};
+use anyhow::Context;
+use clap::{Args, Parser, Subcommand};
+use cuckoo_diffusion::{Device, LoadOptions, ModelFolder};
+use cuckoo_primitives::{AccountId, SS58_PREFIX};
+use sp_core::crypto::{Ss58AddressFormat, Ss58Codec};
+use std::{collections::BTreeMap, path::PathBuf, str::FromStr};
+
+/// The environment variable that holds the worker key's secret URI.
+pub const WORKER_VARIABLE: &str = "CUCKOO_WORKER_URI";
+
+/// Runs diffusion models for the Cuckoo network, or for yourself.
+#[derive(Debug, Parser)]
+#[command(name = "offchain-miner", version, about, max_term_width = 100)]
+pub struct Cli {
+	/// How log lines are written; which ones, RUST_LOG says.
+	#[arg(long, global = true, value_enum, default_value_t)]
+	pub log_format: LogFormat,
+	/// What to do.
+	#[command(subcommand)]
+	pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+	/// Mine: poll coordinators, run models, submit results.
+	Run(RunArgs),
+	/// Make a picture here, without any chain.
+	Generate(GenerateArgs),
+	/// Check this machine, and say what to do about what is wrong.
+	Doctor(DoctorArgs),
+	/// Recompute the draw of a task from public data.
+	VerifyDraw(VerifyDrawArgs),
+}
+
+/// How pictures are made.
+#[derive(Clone, Debug, Args)]
+pub struct EngineArgs {
+	/// Model folder (Stable Diffusion's ONNX layout); may be repeated. Default: models/default/model
+	/// here or above the program, then the user's data folder.
+	#[arg(long = "model", value_name = "DIR", env = MODEL_VARIABLE)]
+	pub models: Vec<PathBuf>,
+	/// auto, cpu or cuda:N.
+	#[arg(long, default_value_t = Device::Auto)]
+	pub device: Device,
+	/// Threads on the CPU; 0 for one a physical core.
+	#[arg(long, value_name = "N", default_value_t = 0)]
+	pub threads: u16,
+	/// ONNX Runtime's library, or its folder.
+	#[arg(long, value_name = "PATH")]
+	pub onnxruntime: Option<PathBuf>,
+}
+
+impl EngineArgs {
+	/// The folders, opened and hashed. Blocks.
+	pub fn folders(&self) -> anyhow::Result<Vec<ModelFolder>> {
+		crate::models::find(&self.models)?
+			.iter()
+			.map(|path| {
+				ModelFolder::open(path).with_context(|| format!("the model in {}", path.display()))
+			})
+			.collect()
+	}
+
+	/// Device and threads.
+	pub fn options(&self) -> LoadOptions {
+		LoadOptions {
+			device: self.device,
+			threads: usize::from(self.threads),
+		}
+	}
+}
+
+/// The worker key.
+#[derive(Clone, Debug, Args)]
+pub struct KeyArgs {
+	/// The worker key: a file that only you can read (mode 0600) with a secret URI or a hex seed.
+	/// Without it, the environment variable CUCKOO_WORKER_URI.
+	#[arg(long, value_name = "FILE")]
+	pub worker_key: Option<PathBuf>,
+}
+
+/// The chain.
+#[derive(Clone, Debug, Args)]
+pub struct ChainArgs {
+	/// A node's JSON-RPC address.
+	#[arg(
+		long = "chain",
+		value_name = "URL",
+		env = "CUCKOO_CHAIN",
+		default_value = "ws://127.0.0.1:9944"
+	)]
+	pub url: String,
+}
+
+/// The coordinators.
+#[derive(Clone, Debug, Args)]
+pub struct CoordinatorArgs {
+	/// Serve only this coordinator (its account), at this address instead of the one on chain if one
+	/// is given; may be repeated.
+	#[arg(long = "coordinator", value_name = "ACCOUNT[=URL]")]
+	pub coordinators: Vec<Named>,
+	/// How many coordinators to serve at once, chosen by their stake.
+	#[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=32))]
+	pub max_coordinators: u8,
+}
+
+impl CoordinatorArgs {
+	/// The coordinators named, each with its address if one is given.
+	pub fn only(&self) -> BTreeMap<AccountId, Option<String>> {
+		self.coordinators
+			.iter()
+			.map(|named| (named.account.clone(), named.url.clone()))
+			.collect()
+	}
+}
+
+/// A coordinator on the command line: `ACCOUNT` or `ACCOUNT=URL`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Named {
+	/// Its account.
+	pub account: AccountId,
+	/// Its address, if it is not to be the chain's.
+	pub url: Option<String>,
+}
+
+impl FromStr for Named {
+	type Err = String;
+
+	fn from_str(text: &str) -> Result<Self, String> {
+		let (account, url) = match text.split_once('=') {
+			Some((account, url)) => (account, Some(url.to_owned())),
+			None => (text, None),
+		};
+		let (account, format) = AccountId::from_ss58check_with_version(account)
+			.map_err(|error| format!("{account:?} is no SS58 address: {error:?}"))?;
+		if format != Ss58AddressFormat::custom(SS58_PREFIX) {
+			return Err(format!(
+				"this address is of another network (prefix {})",
+				u16::from(format)
+			));
+		}
+		if let Some(url) = url.as_ref().filter(|url| !is_http_url(url)) {
+			return Err(format!(
+				"{url:?} is no URL that begins with http:// or https://"
+			));
+		}
+		Ok(Self { account, url })
+	}
+}
+
+#[cfg(test)]
+mod tests {
+	use super::*;
+	use clap::CommandFactory;
+
+	#[test]
+	fn the_command_line_is_consistent() {
+		Cli::command().debug_assert();
+	}
+
+	#[test]
+	fn coordinators_are_named_by_account_with_or_without_address() {
+		let alice = "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY";
+		let named: Named = alice.parse().unwrap();
+		assert_eq!(named.url, None);
+		let named: Named = format!("{alice}=http://127.0.0.1:8080").parse().unwrap();
+		assert_eq!(named.url.as_deref(), Some("http://127.0.0.1:8080"));
+		for wrong in [
+			"",
+			"alice",
+			&format!("{alice}=ftp://there"),
+			&format!("{alice}=there"),
+			// Polkadot's prefix.
+			"15oF4uVJwmo4TdGW7VfQxNLavjCXviqxT9S1MgbjMNHr6Sp5",
+		] {
+			assert!(wrong.parse::<Named>().is_err(), "{wrong}");
+		}
+	}
+}

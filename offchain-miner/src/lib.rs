@@ -1,0 +1,40 @@
+//! The miner: it polls the coordinators it chose on chain, runs diffusion models for them, and
+//! submits what it made under a signed commitment.
+//!
+//! From the outside in:
+//!
+//! - [`run`] wires a miner together: key, data folder, device, chain, coordinators.
+//! - [`fleet`] keeps the set of coordinators that are served in line with the chain; [`selection`]
+//!   is the choice itself, weighted by stake, as a pure function.
+//! - [`session`] serves one coordinator: log in, poll, work, submit; [`link`] is how it is reached,
+//!   and [`assignment`] what an assignment must show before any work is done for it.
+//! - [`device`] is the one thread per device that owns the inference sessions; [`engine`] is the
+//!   diffusion engine behind it, and [`models`] finds model folders.
+//! - [`outbox`] keeps every result on disk until its coordinator acknowledged it, and is the only
+//!   place where commitments are signed: **one commitment per assignment, ever**. Two different ones
+//!   would be evidence the chain slashes for.
+//! - [`verify_draw`] recomputes a draw from public data; [`doctor`] checks a machine; [`generate`]
+//!   makes a picture without any chain.
+//!
+//! Nothing that comes from a coordinator is trusted: an assignment is checked against the chain's
+//! finalized registry, replies are bounded in size and time, and every wait has an end.
+
+#![deny(missing_docs)]
+
+pub mod assignment;
+pub mod cli;
+mod clock;
+pub mod device;
+pub mod doctor;
+pub mod engine;
+pub mod fleet;
+pub mod generate;
+pub mod link;
+pub mod models;
+pub mod outbox;
+pub mod run;
+pub mod selection;
+pub mod session;
+pub mod ui;
+mod upload;
+pub mod verify_draw;

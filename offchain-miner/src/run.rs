@@ -1,0 +1,166 @@
+//! `offchain-miner run`: wires a miner together and keeps it going until it is told to stop.
+
+use crate::{
+	cli::{ChainArgs, CoordinatorArgs, EngineArgs, KeyArgs, WORKER_VARIABLE},
+	device::Device,
+	engine::{self, Setup},
+	fleet::{self, Wishes},
+	link::Chain,
+	outbox::Outbox,
+	session::{Miner, Stop, Timing},
+	ui::Ui,
+};
+use anyhow::Context;
+use clap::Args;
+use cuckoo_chain_client::{follow, keys::load_worker_key, Follower};
+use cuckoo_primitives::WorkerId;
+use sp_core::{crypto::Ss58Codec, Pair};
+use std::{
+	io,
+	path::{Path, PathBuf},
+	sync::Arc,
+	time::Duration,
+};
+use tokio::{
+	select,
+	signal::unix::{signal, SignalKind},
+	task,
+	time::sleep,
+};
+use tracing::info;
+
+/// Options of `run`.
+#[derive(Clone, Debug, Args)]
+pub struct RunArgs {
+	/// The worker key.
+	#[command(flatten)]
+	pub key: KeyArgs,
+	/// The chain.
+	#[command(flatten)]
+	pub chain: ChainArgs,
+	/// How pictures are made.
+	#[command(flatten)]
+	pub engine: EngineArgs,
+	/// The coordinators.
+	#[command(flatten)]
+	pub coordinators: CoordinatorArgs,
+	/// Where results are kept until they are acknowledged. Default: cuckoo/miner in the user's data
+	/// folder.
+	#[arg(long, value_name = "DIR")]
+	pub data_dir: Option<PathBuf>,
+	/// How long a task that is begun may go on after Ctrl-C before it is given back, in seconds. A
+	/// second Ctrl-C gives it back at once.
+	#[arg(long, value_name = "SECONDS", default_value_t = 30)]
+	pub grace: u32,
+}
+
+/// The folder for what a miner keeps.
+pub fn data_dir(named: Option<&Path>) -> anyhow::Result<PathBuf> {
+	match named {
+		Some(path) => Ok(path.to_owned()),
+		None => Ok(directories::BaseDirs::new()
+			.context("this user has no home folder: name one with --data-dir")?
+			.data_dir()
+			.join("cuckoo")
+			.join("miner")),
+	}
+}
+
+/// The outbox of a worker: each worker its own, since it holds what that key has signed.
+pub fn outbox_folder(data_dir: &Path, worker: &WorkerId) -> PathBuf {
+	data_dir.join("outbox").join(worker.to_ss58check())
+}
+
+/// Mines until a signal says to stop.
+pub async fn command(args: RunArgs, ui: Ui) -> anyhow::Result<()> {
+	let worker = load_worker_key(args.key.worker_key.as_deref(), WORKER_VARIABLE)?;
+	let folder = outbox_folder(&data_dir(args.data_dir.as_deref())?, &worker.public());
+	let outbox = task::spawn_blocking(move || Outbox::open(&folder)).await??;
+	let stop = Stop::default();
+	on_signals(stop.clone(), Duration::from_secs(u64::from(args.grace)))?;
+
+	let device = select! {
+		device = open_device(args.engine) => device?,
+		() = stop.drain.cancelled() => return Ok(()),
+	};
+	let profile = device.profile();
+	info!(
+		worker = %worker.public().to_ss58check(),
+		device = %profile.device_name,
+		engine = %profile.engine,
+		models = profile.models.iter().map(|model| model.name.as_str()).collect::<Vec<_>>().join(", "),
+		"ready"
+	);
+
+	let follower = follow(args.chain.url);
+	let chain = select! {
+		chain = first_view(&follower) => chain?,
+		() = stop.drain.cancelled() => return Ok(()),
+	};
+	let miner = Miner {
+		worker,
+		device,
+		outbox: Arc::new(outbox),
+		ui,
+		timing: Timing::default(),
+	};
+	let wishes = Wishes {
+		most: usize::from(args.coordinators.max_coordinators),
+		only: args.coordinators.only(),
+		seed: rand::random(),
+	};
+	fleet::run(Arc::new(miner), chain, wishes, stop).await;
+	info!("stopped");
+	Ok(())
+}
+
+/// Opens the device's thread with the diffusion engine on it.
+async fn open_device(args: EngineArgs) -> anyhow::Result<Device> {
+	let options = args.options();
+	let library = args.onnxruntime.clone();
+	let folders = task::spawn_blocking(move || args.folders()).await??;
+	Ok(Device::start(move || {
+		engine::open(Setup {
+			library,
+			folders,
+			options,
+		})
+	})
+	.await?)
+}
+
+async fn first_view(follower: &Follower) -> anyhow::Result<Chain> {
+	let registry = follower.ready().await;
+	let genesis_hash = follower
+		.genesis_hash()
+		.context("the chain's registry came without the chain's genesis hash")?;
+	info!(block = registry.block.number, "the chain is there");
+	Ok(Chain {
+		genesis_hash,
+		registry: follower.subscribe(),
+	})
+}
+
+/// The first signal drains; the second, or the end of the grace period, gives everything back.
+fn on_signals(stop: Stop, grace: Duration) -> io::Result<()> {
+	let mut interrupt = signal(SignalKind::interrupt())?;
+	let mut terminate = signal(SignalKind::terminate())?;
+	tokio::spawn(async move {
+		select! {
+			_ = interrupt.recv() => {},
+			_ = terminate.recv() => {},
+		}
+		info!(
+			grace_s = grace.as_secs(),
+			"stopping: no new tasks; once more gives back what is begun"
+		);
+		stop.drain.cancel();
+		select! {
+			_ = interrupt.recv() => {},
+			_ = terminate.recv() => {},
+			() = sleep(grace) => {},
+		}
+		stop.at_once.cancel();
+	});
+	Ok(())
+}

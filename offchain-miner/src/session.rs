@@ -1,0 +1,701 @@
+//! One coordinator, served: log in, wait for work, do it, deliver it.
+//!
+//! A session never ends by itself on a fault that may pass; it backs off, and says what is wrong. It
+//! ends when it is drained, or when the coordinator has been unreachable for so long, or has done
+//! something so wrong, that another one should be served instead.
+
+use crate::{
+	assignment::{self, Expected, Refusal, Verified},
+	clock::now_ms,
+	device::{Device, PaintError, Running},
+	link::{Link, LinkError},
+	outbox::{Outbox, OutboxError, Painting, Record},
+	ui::{self, Ui},
+};
+use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
+use bytes::Bytes;
+use cuckoo_coordinator_api::{
+	limits,
+	miner::{Held, Outcome, PollReply, Work},
+	ErrorCode,
+};
+use cuckoo_primitives::{signing, task::ModelHash};
+use indicatif::ProgressBar;
+use sp_core::{sr25519, Pair};
+use std::{
+	collections::HashMap,
+	convert::Infallible,
+	future::pending,
+	pin::pin,
+	sync::Arc,
+	time::{Duration, Instant},
+};
+use tokio::{
+	select,
+	sync::watch,
+	task::{self, JoinSet},
+	time::sleep,
+};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info, warn};
+
+/// The longest wait asked for in one poll: short enough for proxies that cut idle connections.
+const MAX_WAIT: Duration = Duration::from_secs(20);
+/// The first poll is short, so that the user soon learns where the miner stands.
+const FIRST_WAIT: Duration = Duration::from_millis(500);
+/// Deliveries under way at one coordinator beyond which no new work is taken from it.
+const MAX_DELIVERIES: usize = 4;
+/// How many times longer a coordinator is waited for while something is under way there.
+const PATIENCE_WITH_TASKS: u32 = 3;
+/// How long giving back may take at the end.
+const FAREWELL: Duration = Duration::from_secs(5);
+/// How often a failure is reported before the lease is left to end by itself.
+const FAILURE_REPORTS: usize = 3;
+
+const BUSY: &str = "the device is busy with other tasks";
+const SHUTTING_DOWN: &str = "the miner is shutting down";
+
+/// How long a session waits for what. Tests shorten it.
+#[derive(Clone, Copy, Debug)]
+pub struct Timing {
+	/// The first pause after a failed call; doubles each time, with jitter.
+	pub first_pause: Duration,
+	/// The longest pause, before jitter.
+	pub longest_pause: Duration,
+	/// Between two polls at least.
+	pub poll_gap: Duration,
+	/// Between two progress reports at least.
+	pub progress_gap: Duration,
+	/// How long a coordinator may be unreachable before another is served instead.
+	pub patience: Duration,
+}
+
+impl Default for Timing {
+	fn default() -> Self {
+		Self {
+			first_pause: Duration::from_millis(500),
+			longest_pause: Duration::from_secs(15),
+			poll_gap: Duration::from_millis(500),
+			progress_gap: Duration::from_secs(1),
+			patience: Duration::from_secs(60),
+		}
+	}
+}
+
+impl Timing {
+	fn pauses(&self) -> ExponentialBackoff {
+		ExponentialBuilder::new()
+			.with_min_delay(self.first_pause)
+			.with_max_delay(self.longest_pause)
+			.without_max_times()
+			.with_jitter()
+			// Without a seed, all miners would make the same pauses, and come back as one.
+			.with_jitter_seed(rand::random())
+			.build()
+	}
+}
+
+/// What all sessions of a miner share.
+pub struct Miner {
+	/// The key that signs.
+	pub worker: sr25519::Pair,
+	/// What paints.
+	pub device: Device,
+	/// What is kept until it is acknowledged.
+	pub outbox: Arc<Outbox>,
+	/// Where progress is shown.
+	pub ui: Ui,
+	/// How long to wait.
+	pub timing: Timing,
+}
+
+/// When a session is to stop.
+#[derive(Clone, Default)]
+pub struct Stop {
+	/// Take no new work, finish what is begun.
+	pub drain: CancellationToken,
+	/// Give back what is begun. What is on disk stays there for the next start.
+	pub at_once: CancellationToken,
+}
+
+/// Why a session ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ended {
+	/// It was told to, and everything begun is finished or given back.
+	Drained,
+	/// The coordinator was out of reach for too long.
+	OutOfReach(String),
+	/// The coordinator broke the protocol.
+	Foul(String),
+}
+
+/// Serves the coordinator behind `link` until told to stop.
+pub async fn serve(miner: Arc<Miner>, link: Arc<Link>, stop: Stop) -> Ended {
+	let mut session = Session {
+		load: miner.device.load(),
+		tasks: JoinSet::new(),
+		held: HashMap::new(),
+		standing: String::new(),
+		miner,
+		link,
+		stop,
+	};
+	session.deliver_pending();
+	let ended = session.run().await;
+	// Whatever is left was given back, or stays in the outbox.
+	session.tasks.shutdown().await;
+	ended
+}
+
+struct Session {
+	miner: Arc<Miner>,
+	link: Arc<Link>,
+	stop: Stop,
+	load: watch::Receiver<usize>,
+	tasks: JoinSet<()>,
+	/// The attempts that tasks are about.
+	held: HashMap<task::Id, Attempted>,
+	/// What the user was told last.
+	standing: String,
+}
+
+struct Attempted {
+	held: Held,
+	/// Cancelled when the coordinator wants it no more.
+	unwanted: CancellationToken,
+}
+
+impl Session {
+	async fn run(&mut self) -> Ended {
+		let timing = self.miner.timing;
+		let mut pauses = timing.pauses();
+		let mut pause = Duration::ZERO;
+		let mut answered = Instant::now();
+		loop {
+			let draining = self.stop.drain.is_cancelled();
+			if draining && (self.tasks.is_empty() || self.stop.at_once.is_cancelled()) {
+				self.finish().await;
+				return Ended::Drained;
+			}
+			let asked = Instant::now() + pause;
+			match self.poll(pause).await {
+				None => pause = Duration::ZERO,
+				Some(Ok(reply)) => {
+					answered = Instant::now();
+					pauses = timing.pauses();
+					pause = if reply.work.is_some() {
+						Duration::ZERO
+					} else {
+						timing.poll_gap.saturating_sub(asked.elapsed())
+					};
+					if let Some(ended) = self.take(reply) {
+						self.finish().await;
+						return ended;
+					}
+				},
+				Some(Err(error)) if error.is_wrong_party() => {
+					return Ended::Foul(error.to_string());
+				},
+				Some(Err(error)) => {
+					let silence = answered.elapsed();
+					// With something begun here it waits longer; what is done is on disk in any case.
+					let patience = if self.tasks.is_empty() {
+						timing.patience
+					} else {
+						timing.patience * PATIENCE_WITH_TASKS
+					};
+					if silence > patience {
+						return Ended::OutOfReach(error.to_string());
+					}
+					pause = pauses.next().unwrap_or(timing.longest_pause);
+					warn!(
+						coordinator = %self.link.url(),
+						retry_in_ms = pause.as_millis() as u64,
+						"{error}"
+					);
+				},
+			}
+		}
+	}
+
+	/// One poll after `pause`; `None` when it was left because a new one says something else. A poll
+	/// that asks for work is left only to stop: the work it might bring would be lost.
+	async fn poll(&mut self, pause: Duration) -> Option<Result<PollReply, LinkError>> {
+		let draining = self.stop.drain.is_cancelled();
+		let busy = *self.load.borrow_and_update() > 0;
+		let takes_work = !draining && !busy && self.tasks.len() < MAX_DELIVERIES;
+		let holding: Vec<Held> = self.held.values().map(|attempt| attempt.held).collect();
+		let link = self.link.clone();
+		let told_nothing = self.standing.is_empty();
+		let mut poll = pin!(async move {
+			sleep(pause).await;
+			let within = Duration::from_millis(link.session().await?.poll_within_ms);
+			// Half of what the coordinator allows: a poll that comes late makes the miner ineligible.
+			let wait = (within / 2).min(if told_nothing { FIRST_WAIT } else { MAX_WAIT });
+			link.poll(u16::from(takes_work), holding, wait).await
+		});
+		loop {
+			select! {
+				biased;
+				() = self.stop.at_once.cancelled(), if draining => return None,
+				() = self.stop.drain.cancelled(), if !draining => return None,
+				reply = &mut poll => return Some(reply),
+				Some(ended) = self.tasks.join_next_with_id(), if !self.tasks.is_empty() => {
+					let id = match ended {
+						Ok((id, ())) => id,
+						Err(error) => {
+							warn!(%error, "a task of this session broke off");
+							error.id()
+						},
+					};
+					self.held.remove(&id);
+					if !takes_work {
+						return None;
+					}
+				},
+				changed = self.load.changed(), if !takes_work => {
+					// The device outlives the session, so there is always a sender.
+					if changed.is_ok() && !draining {
+						return None;
+					}
+				},
+			}
+		}
+	}
+
+	/// Waits for what is begun, but not for long once it is to stop at once.
+	async fn finish(&mut self) {
+		let hurry = async {
+			self.stop.at_once.cancelled().await;
+			sleep(FAREWELL).await;
+		};
+		let tasks = async { while self.tasks.join_next().await.is_some() {} };
+		select! {
+			() = tasks => {},
+			() = hurry => {},
+		}
+	}
+
+	fn take(&mut self, reply: PollReply) -> Option<Ended> {
+		// With work in hand a miner is not eligible, and knows why.
+		if reply.work.is_none() && self.held.is_empty() {
+			let standing = ui::standing(&reply.standing);
+			if standing != self.standing {
+				info!(coordinator = %self.link.url(), "{standing}");
+				self.standing = standing;
+			}
+		}
+		for held in reply.abandon {
+			for attempt in self.held.values().filter(|attempt| attempt.held == held) {
+				attempt.unwanted.cancel();
+			}
+		}
+		self.begin(reply.work?)
+	}
+
+	fn begin(&mut self, work: Work) -> Option<Ended> {
+		let held = Held {
+			task: work.assignment.task,
+			attempt: work.assignment.attempt,
+		};
+		if self.held.values().any(|attempt| attempt.held == held) {
+			debug!(task = %held.task, attempt = held.attempt, "assigned again while at work on it");
+			return None;
+		}
+		if self.stop.drain.is_cancelled() {
+			self.spawn(
+				held,
+				|job| async move { job.fail(SHUTTING_DOWN.into()).await },
+			);
+			return None;
+		}
+		let verified = match self.verify(&work) {
+			Ok(verified) => verified,
+			Err(refusal) => {
+				warn!(task = %held.task, coordinator = %self.link.url(), "refused: {refusal}");
+				let foul = refusal.is_foul().then(|| Ended::Foul(refusal.to_string()));
+				self.spawn(
+					held,
+					|job| async move { job.fail(refusal.to_string()).await },
+				);
+				// A coordinator that sends what it must not is left.
+				return foul;
+			},
+		};
+		match self.miner.outbox.find(&verified.hash) {
+			Some(record) if self.miner.outbox.is_pending(&verified.hash) => {
+				info!(task = %held.task, "assigned again; the result is here and is sent again");
+				self.spawn(held, |job| async move { job.deliver(record).await });
+			},
+			// Making it again could end in a second, different commitment.
+			Some(_) => self.spawn(held, |job| async move {
+				job.fail("this attempt's result was delivered before".into())
+					.await;
+			}),
+			// Handed to the device here, so that the next poll says that it is busy.
+			None => {
+				let Ok(running) = self.miner.device.submit(verified.spec.clone()) else {
+					self.spawn(held, |job| async move { job.fail(BUSY.into()).await });
+					return None;
+				};
+				info!(
+					task = %held.task,
+					attempt = held.attempt,
+					steps = verified.spec.steps,
+					size = %format_args!("{}x{}", verified.spec.width, verified.spec.height),
+					"working"
+				);
+				self.spawn(held, |job| async move { job.work(verified, running).await });
+			},
+		}
+		None
+	}
+
+	fn verify(&self, work: &Work) -> Result<Verified, Refusal> {
+		let registry = self.link.chain().current();
+		let registry = registry.as_deref();
+		let worker = self.miner.worker.public();
+		let models: Vec<ModelHash> = self
+			.miner
+			.device
+			.profile()
+			.models
+			.iter()
+			.map(|model| model.hash)
+			.collect();
+		assignment::verify(
+			work,
+			&Expected {
+				genesis_hash: &self.link.chain().genesis_hash,
+				coordinator: self.link.coordinator(),
+				coordinator_worker: registry
+					.and_then(|registry| registry.operator(self.link.coordinator()))
+					.and_then(|coordinator| coordinator.worker.as_ref()),
+				miner: registry
+					.and_then(|registry| registry.by_worker(&worker))
+					.map(|operator| &operator.account),
+				worker: &worker,
+				models: &models,
+				now_ms: now_ms(),
+			},
+		)
+	}
+
+	fn deliver_pending(&mut self) {
+		for record in self.miner.outbox.pending() {
+			let ours = record.coordinator == *self.link.coordinator()
+				&& record.genesis_hash == self.link.chain().genesis_hash;
+			if ours {
+				let held = Held {
+					task: record.task,
+					attempt: record.attempt,
+				};
+				info!(task = %held.task, "a result from before the start is delivered");
+				self.spawn(held, |job| async move { job.deliver(record).await });
+			}
+		}
+	}
+
+	fn spawn<F>(&mut self, held: Held, act: impl FnOnce(Job) -> F)
+	where
+		F: std::future::Future<Output = ()> + Send + 'static,
+	{
+		let unwanted = CancellationToken::new();
+		let job = Job {
+			miner: self.miner.clone(),
+			link: self.link.clone(),
+			held,
+			unwanted: unwanted.clone(),
+			at_once: self.stop.at_once.clone(),
+		};
+		let id = self.tasks.spawn(act(job)).id();
+		self.held.insert(id, Attempted { held, unwanted });
+	}
+}
+
+/// One attempt, from its assignment to its acknowledgement.
+struct Job {
+	miner: Arc<Miner>,
+	link: Arc<Link>,
+	held: Held,
+	unwanted: CancellationToken,
+	at_once: CancellationToken,
+}
+
+/// How the painting ended.
+enum Painted {
+	Done(Painting),
+	Failed(String),
+	/// Nobody wants it any more.
+	Unwanted(&'static str),
+}
+
+impl Job {
+	async fn work(self, verified: Verified, running: Running) {
+		let started = Instant::now();
+		let task = self.held.task;
+		match self.paint(&verified, running).await {
+			Painted::Done(painting) => {
+				let seconds = started.elapsed().as_secs_f32();
+				match self.commit(verified, painting).await {
+					Ok(record) => {
+						info!(%task, seconds, output = ?record.commitment.output, "done; delivering");
+						self.deliver(record).await;
+					},
+					Err(error) => {
+						warn!(%task, "the result cannot be kept: {error}");
+						self.fail("the miner could not keep the result on its disk".into())
+							.await;
+					},
+				}
+			},
+			Painted::Failed(reason) => {
+				warn!(%task, "failed: {reason}");
+				self.fail(reason).await;
+			},
+			Painted::Unwanted(why) => info!(%task, "dropped: {why}"),
+		}
+	}
+
+	async fn paint(&self, verified: &Verified, mut running: Running) -> Painted {
+		let left = verified.assignment.deadline_ms.saturating_sub(now_ms());
+		let label = format!("task {}", self.held.task);
+		let bar = self.miner.ui.steps(label, verified.spec.steps);
+		let Running { steps, stop, reply } = &mut running;
+		let ended = select! {
+			biased;
+			painted = reply => match painted {
+				Ok(Ok(painting)) => Painted::Done(painting),
+				Ok(Err(PaintError::Failed(reason))) => Painted::Failed(reason),
+				Ok(Err(PaintError::Stopped)) | Err(_) => Painted::Failed("the device stopped".into()),
+			},
+			() = self.at_once.cancelled() => Painted::Failed(SHUTTING_DOWN.into()),
+			() = self.unwanted.cancelled() => Painted::Unwanted("cancelled or handed on"),
+			() = self.report(steps.clone()) => Painted::Unwanted("cancelled or handed on"),
+			() = sleep(Duration::from_millis(left)) => Painted::Unwanted("its lease is over"),
+			never = show(steps.clone(), &bar) => match never {},
+		};
+		// Without effect on what is done; the rest stops after the step it is in.
+		stop.cancel();
+		ended
+	}
+
+	/// Reports progress; ends when the coordinator wants no more of it.
+	async fn report(&self, mut steps: watch::Receiver<u16>) {
+		loop {
+			let done = *steps.borrow_and_update();
+			match self.link.progress(self.held, done).await {
+				Ok(reply) if reply.go_on => {},
+				Ok(_) => return,
+				Err(error) if error.code().is_some_and(ends_attempt) => return,
+				Err(error) => debug!(task = %self.held.task, "progress not reported: {error}"),
+			}
+			sleep(self.miner.timing.progress_gap).await;
+			if steps.changed().await.is_err() {
+				// The painting has ended: whoever waits for it goes on.
+				pending::<()>().await;
+			}
+		}
+	}
+
+	async fn commit(&self, verified: Verified, painting: Painting) -> Result<Record, OutboxError> {
+		let miner = self.miner.clone();
+		let genesis_hash = self.link.chain().genesis_hash;
+		let committed = task::spawn_blocking(move || {
+			miner
+				.outbox
+				.commit(&genesis_hash, &verified, &painting, |commitment| {
+					signing::sign(&genesis_hash, commitment, &miner.worker)
+				})
+		});
+		match committed.await {
+			Ok(record) => record,
+			Err(error) => Err(OutboxError::Io {
+				path: Default::default(),
+				source: std::io::Error::other(error),
+			}),
+		}
+	}
+
+	/// Uploads and submits until the coordinator acknowledged or refused it for good, or until it is to
+	/// stop: then the outbox has it.
+	async fn deliver(&self, record: Record) {
+		let task = self.held.task;
+		let mut pauses = self.miner.timing.pauses();
+		let mut uploaded = false;
+		while self.miner.outbox.is_pending(&record.commitment.assignment) {
+			let error = match self.try_to_deliver(&record, &mut uploaded).await {
+				Ok(true) => {
+					info!(%task, "accepted");
+					return self.settle(&record).await;
+				},
+				Ok(false) => {
+					warn!(%task, "not accepted");
+					return self.settle(&record).await;
+				},
+				Err(DeliveryError::Link(error)) if error.code().is_some_and(is_final) => {
+					if error.code() == Some(ErrorCode::AlreadySubmitted) {
+						info!(%task, "was accepted before");
+					} else {
+						warn!(%task, "refused for good: {error}");
+					}
+					return self.settle(&record).await;
+				},
+				Err(error) => error,
+			};
+			let pause = pauses.next().unwrap_or(self.miner.timing.longest_pause);
+			warn!(%task, retry_in_ms = pause.as_millis() as u64, "not delivered yet: {error}");
+			select! {
+				() = sleep(pause) => {},
+				() = self.at_once.cancelled() => return,
+			}
+		}
+	}
+
+	async fn try_to_deliver(
+		&self,
+		record: &Record,
+		uploaded: &mut bool,
+	) -> Result<bool, DeliveryError> {
+		if !*uploaded {
+			let (outbox, assignment) = (self.miner.outbox.clone(), record.commitment.assignment);
+			let picture = task::spawn_blocking(move || outbox.picture(&assignment))
+				.await
+				.map_err(|error| DeliveryError::Disk(error.to_string()))?
+				.map_err(|error| DeliveryError::Disk(error.to_string()))?;
+			match self
+				.link
+				.upload(record.commitment.output, Bytes::from(picture))
+				.await
+			{
+				Ok(()) => *uploaded = true,
+				// Perhaps since the result was accepted and the reply lost: the submit will tell.
+				Err(error) if error.code() == Some(ErrorCode::LeaseNotHeld) => {},
+				Err(error) => return Err(error.into()),
+			}
+		}
+		let outcome = Outcome::Result {
+			commitment: record.commitment.clone(),
+			signature: record.signature,
+		};
+		match self.link.submit(self.held, outcome).await {
+			Ok(reply) => Ok(reply.accepted),
+			Err(error) => {
+				*uploaded &= error.code() != Some(ErrorCode::ArtifactMissing);
+				Err(error.into())
+			},
+		}
+	}
+
+	async fn settle(&self, record: &Record) {
+		let (outbox, assignment) = (self.miner.outbox.clone(), record.commitment.assignment);
+		let settled = task::spawn_blocking(move || outbox.settle(&assignment)).await;
+		match settled {
+			Ok(Ok(())) => {},
+			// It will be sent again after the next start, and be refused as submitted already.
+			Ok(Err(error)) => warn!(task = %self.held.task, "the outbox keeps it: {error}"),
+			Err(error) => warn!(task = %self.held.task, "the outbox keeps it: {error}"),
+		}
+	}
+
+	/// Gives the attempt back, so that it is drawn anew at once.
+	async fn fail(&self, reason: String) {
+		let reason = cut(reason);
+		let mut pauses = self.miner.timing.pauses();
+		for _ in 0..FAILURE_REPORTS {
+			let outcome = Outcome::Failure {
+				reason: reason.clone(),
+			};
+			match self.link.submit(self.held, outcome).await {
+				Ok(_) => return info!(task = %self.held.task, "given back: {reason}"),
+				Err(error) if error.code().is_some() => {
+					return debug!(task = %self.held.task, "not given back: {error}");
+				},
+				Err(error) => debug!(task = %self.held.task, "not given back yet: {error}"),
+			}
+			if self.at_once.is_cancelled() {
+				return;
+			}
+			sleep(pauses.next().unwrap_or(self.miner.timing.longest_pause)).await;
+		}
+	}
+}
+
+#[derive(Debug, thiserror::Error)]
+enum DeliveryError {
+	#[error(transparent)]
+	Link(#[from] LinkError),
+	#[error("the outbox does not read: {0}")]
+	Disk(String),
+}
+
+/// Follows the steps on the bar.
+async fn show(mut steps: watch::Receiver<u16>, bar: &ProgressBar) -> Infallible {
+	while steps.changed().await.is_ok() {
+		bar.set_position(u64::from(*steps.borrow_and_update()));
+	}
+	// The painting has ended: whoever waits for it goes on.
+	pending().await
+}
+
+/// Whether nobody waits for this attempt any more.
+fn ends_attempt(code: ErrorCode) -> bool {
+	matches!(
+		code,
+		ErrorCode::LeaseNotHeld
+			| ErrorCode::LeaseExpired
+			| ErrorCode::TaskEnded
+			| ErrorCode::TaskNotFound
+			| ErrorCode::AttemptNotFound
+			| ErrorCode::AlreadySubmitted
+	)
+}
+
+/// Whether a result with this answer is not to be sent again.
+fn is_final(code: ErrorCode) -> bool {
+	ends_attempt(code)
+		|| matches!(
+			code,
+			ErrorCode::AssignmentMismatch
+				| ErrorCode::SignatureInvalid
+				| ErrorCode::ArtifactNotPng
+				| ErrorCode::ArtifactWrongSize
+				| ErrorCode::ArtifactTooLarge
+		)
+}
+
+/// Within the protocol's bound, on a character's border.
+fn cut(mut reason: String) -> String {
+	let mut end = reason.len().min(limits::MAX_TEXT_BYTES);
+	while !reason.is_char_boundary(end) {
+		end -= 1;
+	}
+	reason.truncate(end);
+	reason
+}
+
+#[cfg(test)]
+mod tests {
+	use super::*;
+
+	#[test]
+	fn pauses_grow_to_a_bound_and_no_two_miners_make_the_same() {
+		let timing = Timing::default();
+		let pauses = || -> Vec<Duration> { timing.pauses().take(8).collect() };
+		let (mine, yours) = (pauses(), pauses());
+		assert_eq!(mine.len(), 8);
+		assert!(mine.iter().all(|pause| *pause >= timing.first_pause));
+		assert!(mine.iter().all(|pause| *pause <= timing.longest_pause * 2));
+		assert_ne!(mine, yours);
+	}
+
+	#[test]
+	fn reasons_fit_the_protocol() {
+		assert_eq!(cut("short".into()), "short");
+		let long = cut("é".repeat(limits::MAX_TEXT_BYTES) + "x");
+		assert_eq!(long.len(), limits::MAX_TEXT_BYTES);
+		assert!(
+			cut(format!("x{}", "é".repeat(limits::MAX_TEXT_BYTES))).len() < limits::MAX_TEXT_BYTES
+		);
+	}
+}

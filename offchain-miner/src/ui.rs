@@ -1,0 +1,188 @@
+//! What the user sees: progress bars and short lines on a terminal, structured logs elsewhere.
+
+use clap::ValueEnum;
+use cuckoo_coordinator_api::{limits, miner::Standing};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::io::{self, IsTerminal, Write};
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::{fmt::MakeWriter, EnvFilter};
+
+const BAR: &str = "{prefix} {wide_bar} {pos}/{len} steps  {elapsed_precise}";
+
+/// How log lines are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+	/// One line for people.
+	#[default]
+	Text,
+	/// One JSON object a line.
+	Json,
+}
+
+/// The user's terminal, or the lack of one. Clones share it.
+#[derive(Clone)]
+pub struct Ui {
+	bars: MultiProgress,
+}
+
+impl Ui {
+	/// Bars on a terminal, none elsewhere.
+	pub fn new() -> Self {
+		let target = if io::stderr().is_terminal() {
+			ProgressDrawTarget::stderr()
+		} else {
+			ProgressDrawTarget::hidden()
+		};
+		Self {
+			bars: MultiProgress::with_draw_target(target),
+		}
+	}
+
+	/// Sends the process's log lines to standard error, between the bars: those that `RUST_LOG` says,
+	/// or else from `level` on. A second call does nothing.
+	pub fn log(&self, format: LogFormat, level: LevelFilter) {
+		let filter = EnvFilter::try_from_default_env()
+			.unwrap_or_else(|_| EnvFilter::default().add_directive(level.into()));
+		let builder = tracing_subscriber::fmt()
+			.with_env_filter(filter)
+			.with_ansi(io::stderr().is_terminal())
+			.with_writer(self.clone());
+		let started = match format {
+			LogFormat::Text => builder.with_target(false).try_init(),
+			LogFormat::Json => builder.json().flatten_event(true).try_init(),
+		};
+		if let Err(error) = started {
+			tracing::debug!(%error, "logging was started before");
+		}
+	}
+
+	/// A bar that counts steps.
+	pub fn steps(&self, label: String, steps: u16) -> ProgressBar {
+		let bar = self.bars.add(ProgressBar::new(u64::from(steps)));
+		// The template is a constant; without it the bar has the default look.
+		if let Ok(style) = ProgressStyle::with_template(BAR) {
+			bar.set_style(style);
+		}
+		bar.with_prefix(label)
+			.with_finish(indicatif::ProgressFinish::AndClear)
+	}
+}
+
+impl Default for Ui {
+	fn default() -> Self {
+		Self::new()
+	}
+}
+
+/// Writes a log line while the bars are out of the way.
+pub struct BetweenBars(MultiProgress);
+
+impl Write for BetweenBars {
+	fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+		self.0
+			.suspend(|| io::stderr().write_all(bytes))
+			.map(|()| bytes.len())
+	}
+
+	fn flush(&mut self) -> io::Result<()> {
+		io::stderr().flush()
+	}
+}
+
+impl<'a> MakeWriter<'a> for Ui {
+	type Writer = BetweenBars;
+
+	fn make_writer(&'a self) -> BetweenBars {
+		BetweenBars(self.bars.clone())
+	}
+}
+
+/// Foreign text as it may be shown: on one line, without control characters, cut to 1 KiB.
+pub fn printable(text: &str) -> String {
+	let mut shown = String::new();
+	for character in text.chars() {
+		let character = if character.is_control() {
+			' '
+		} else {
+			character
+		};
+		if shown.len() + character.len_utf8() > limits::MAX_TEXT_BYTES {
+			break;
+		}
+		shown.push(character);
+	}
+	shown
+}
+
+/// Where a miner stands, in a line: `rank 2 of 3, 31% of the weight; nothing queued`.
+pub fn standing(standing: &Standing) -> String {
+	let queued = match standing.queued {
+		0 => "nothing queued".to_owned(),
+		1 => "1 task queued".to_owned(),
+		tasks => format!("{tasks} tasks queued"),
+	};
+	match (&standing.lacks, standing.rank) {
+		(Some(lacks), _) => format!("not eligible: {}; {queued}", printable(lacks)),
+		(None, None) => format!("not eligible; {queued}"),
+		(None, Some(rank)) => {
+			let share = share(standing.weight.0, standing.total_weight.0);
+			format!(
+				"rank {rank} of {}, {share} of the weight; {queued}",
+				standing.eligible
+			)
+		},
+	}
+}
+
+fn share(weight: u128, total: u128) -> String {
+	if total == 0 || weight == 0 {
+		return "0%".into();
+	}
+	let percent = weight as f64 / total as f64 * 100.0;
+	if percent < 1.0 {
+		"less than 1%".into()
+	} else {
+		format!("{percent:.0}%")
+	}
+}
+
+#[cfg(test)]
+mod tests {
+	use super::*;
+	use cuckoo_coordinator_api::Amount;
+
+	#[test]
+	fn a_standing_reads_as_a_sentence() {
+		let mut place = Standing {
+			rank: Some(2),
+			eligible: 3,
+			weight: Amount(31),
+			total_weight: Amount(100),
+			queued: 0,
+			lacks: None,
+		};
+		assert_eq!(
+			standing(&place),
+			"rank 2 of 3, 31% of the weight; nothing queued"
+		);
+		place.total_weight = Amount(100_000);
+		place.queued = 1;
+		assert_eq!(
+			standing(&place),
+			"rank 2 of 3, less than 1% of the weight; 1 task queued"
+		);
+		place.lacks = Some("its own\nstake is too low".into());
+		assert_eq!(
+			standing(&place),
+			"not eligible: its own stake is too low; 1 task queued"
+		);
+		let nothing = Standing::default();
+		assert_eq!(standing(&nothing), "not eligible; nothing queued");
+	}
+
+	#[test]
+	fn foreign_text_cannot_move_the_cursor_or_flood_the_screen() {
+		assert_eq!(printable("a\u{1b}[2Jb\r\n"), "a [2Jb  ");
+		assert_eq!(printable(&"é".repeat(5_000)).len(), limits::MAX_TEXT_BYTES);
+	}
+}

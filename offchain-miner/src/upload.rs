@@ -1,0 +1,73 @@
+//! Uploads by HTTP PUT, over the same TLS, with the system's certificates, as the calls.
+
+use bytes::Bytes;
+use http::{header, Request, StatusCode, Uri};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::{
+	client::legacy::{connect::HttpConnector, Client},
+	rt::{TokioExecutor, TokioTimer},
+};
+use rustls_platform_verifier::ConfigVerifierExt;
+use std::time::Duration;
+use tokio::time::timeout;
+
+/// How long an upload may take, its answer included.
+const UPLOAD_TIMEOUT: Duration = Duration::from_secs(120);
+/// Of an error page, this much is read.
+const MAX_ERROR_BYTES: usize = 4 * 1024;
+
+/// Puts pictures where coordinators want them. Follows no redirect, so that a token goes nowhere else.
+pub(crate) struct Uploader(Client<HttpsConnector<HttpConnector>, Full<Bytes>>);
+
+/// An answer that is no success.
+pub(crate) struct Refusal {
+	pub status: StatusCode,
+	/// Empty if it is long or broke off.
+	pub body: Bytes,
+}
+
+impl Uploader {
+	pub fn new(connect_timeout: Duration) -> Self {
+		let mut tcp = HttpConnector::new();
+		tcp.enforce_http(false);
+		tcp.set_connect_timeout(Some(connect_timeout));
+		let connector = HttpsConnectorBuilder::new()
+			.with_tls_config(rustls::ClientConfig::with_platform_verifier())
+			.https_or_http()
+			.enable_http1()
+			.wrap_connector(tcp);
+		Self(
+			Client::builder(TokioExecutor::new())
+				.pool_timer(TokioTimer::new())
+				.build(connector),
+		)
+	}
+
+	/// The inner result is the server's word, the outer one whether there was any.
+	pub async fn put(
+		&self,
+		url: &Uri,
+		bearer: &str,
+		content_type: &str,
+		content: Bytes,
+	) -> Result<Result<(), Refusal>, Box<dyn std::error::Error + Send + Sync>> {
+		let request = Request::put(url)
+			.header(header::CONTENT_TYPE, content_type)
+			.header(header::AUTHORIZATION, format!("Bearer {bearer}"))
+			.body(Full::new(content))?;
+		timeout(UPLOAD_TIMEOUT, async {
+			let reply = self.0.request(request).await?;
+			let status = reply.status();
+			if status.is_success() {
+				return Ok(Ok(()));
+			}
+			let body = Limited::new(reply.into_body(), MAX_ERROR_BYTES)
+				.collect()
+				.await;
+			let body = body.map(|body| body.to_bytes()).unwrap_or_default();
+			Ok(Err(Refusal { status, body }))
+		})
+		.await?
+	}
+}

@@ -1,0 +1,381 @@
+//! A coordinator that speaks the real protocol over real HTTP, and misbehaves as it is told.
+
+use axum::{
+	body::Bytes,
+	extract::{Path, State},
+	http::{header, HeaderMap, StatusCode},
+	response::{IntoResponse, Json, Response},
+	routing::{post, put},
+	Router,
+};
+use cuckoo_coordinator_api::{
+	error::ApiError,
+	miner::{
+		Challenge, Held, Hello, Outcome, Poll, PollReply, Progress, ProgressReply, Session,
+		Standing, Submit, SubmitReply, Work,
+	},
+	rpc::MinerRpcServer,
+	ErrorCode,
+};
+use cuckoo_primitives::{
+	signing::{self, Assignment, MinerLogin, ResultCommitment},
+	task::{Attempt, SchedulerKind, TaskId, TaskSpec},
+	AccountId, WorkerId, WorkerSignature, H256,
+};
+use jsonrpsee::{
+	core::{async_trait, RpcResult},
+	RpcModule,
+};
+use serde_json::json;
+use sp_core::{sr25519, Pair};
+use std::{
+	collections::{HashMap, VecDeque},
+	net::SocketAddr,
+	sync::{Arc, Mutex, MutexGuard},
+	time::{Duration, SystemTime, UNIX_EPOCH},
+};
+use tokio::{net::TcpListener, sync::Notify, task::JoinHandle, time::timeout};
+
+pub const GENESIS: H256 = H256::repeat_byte(1);
+pub const MODEL: H256 = H256::repeat_byte(2);
+
+pub fn account(byte: u8) -> AccountId {
+	AccountId::new([byte; 32])
+}
+
+pub fn key(byte: u8) -> sr25519::Pair {
+	sr25519::Pair::from_seed(&[byte; 32])
+}
+
+pub fn now_ms() -> u64 {
+	SystemTime::now()
+		.duration_since(UNIX_EPOCH)
+		.unwrap()
+		.as_millis() as u64
+}
+
+/// The account and the seed of the worker of the miner under test.
+pub const MINER: u8 = 20;
+
+pub fn spec(prompt: &str) -> TaskSpec {
+	TaskSpec {
+		model: MODEL,
+		prompt: prompt.into(),
+		negative_prompt: String::new(),
+		seed: 7,
+		steps: 5,
+		width: 64,
+		height: 64,
+		guidance_milli: 3_000,
+		scheduler: SchedulerKind::Ddim,
+	}
+}
+
+#[derive(Default)]
+pub struct Seen {
+	pub hellos: usize,
+	pub polls: Vec<Poll>,
+	pub progress: Vec<Progress>,
+	pub submits: Vec<Submit>,
+	pub artifacts: HashMap<H256, Vec<u8>>,
+	pub uploads: usize,
+}
+
+impl Seen {
+	/// Every commitment that came, in order.
+	pub fn commitments(&self) -> Vec<(ResultCommitment, WorkerSignature)> {
+		self.submits
+			.iter()
+			.filter_map(|submit| match &submit.outcome {
+				Outcome::Result {
+					commitment,
+					signature,
+				} => Some((commitment.clone(), *signature)),
+				Outcome::Failure { .. } => None,
+			})
+			.collect()
+	}
+
+	/// Every reason for which an attempt was given back.
+	pub fn failures(&self) -> Vec<String> {
+		self.submits
+			.iter()
+			.filter_map(|submit| match &submit.outcome {
+				Outcome::Failure { reason } => Some(reason.clone()),
+				Outcome::Result { .. } => None,
+			})
+			.collect()
+	}
+}
+
+#[derive(Default)]
+pub struct Inner {
+	pub seen: Seen,
+	session: Option<H256>,
+	sessions_opened: u64,
+	work: VecDeque<Work>,
+	/// What the next submits are answered with instead of being looked at.
+	pub submit_faults: VecDeque<ErrorCode>,
+	/// Pictures are forgotten as soon as they are uploaded, so many times.
+	pub forget_uploads: usize,
+	/// What every progress report is answered with.
+	pub stop: bool,
+	pub abandon: Vec<Held>,
+	/// Whose account the challenge names, if not this coordinator's.
+	pub claims_to_be: Option<AccountId>,
+}
+
+/// Cloned into the server; the state outlives a server that is ended and begun again.
+#[derive(Clone)]
+pub struct Coordinator {
+	pub byte: u8,
+	inner: Arc<Mutex<Inner>>,
+	changed: Arc<Notify>,
+}
+
+/// A running server; ends when dropped, with every connection.
+pub struct Server(JoinHandle<()>);
+
+impl Drop for Server {
+	fn drop(&mut self) {
+		self.0.abort();
+	}
+}
+
+impl Coordinator {
+	/// The worker's seed is the byte after the account's.
+	pub fn new(byte: u8) -> Self {
+		Self {
+			byte,
+			inner: Arc::default(),
+			changed: Arc::default(),
+		}
+	}
+
+	pub fn worker(&self) -> sr25519::Pair {
+		key(self.byte + 1)
+	}
+
+	pub fn lock(&self) -> MutexGuard<'_, Inner> {
+		self.inner.lock().unwrap()
+	}
+
+	pub async fn serve(&self, address: SocketAddr) -> (Server, SocketAddr) {
+		let listener = loop {
+			match TcpListener::bind(address).await {
+				Ok(listener) => break listener,
+				// The server before has not let go of it yet.
+				Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
+			}
+		};
+		let address = listener.local_addr().unwrap();
+		let app = Router::new()
+			.route("/", post(call))
+			.route("/artifacts/{hash}", put(upload))
+			.with_state((self.clone(), self.clone().into_rpc()));
+		let server = tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
+		(Server(server), address)
+	}
+
+	/// Forgets who is logged in, as after a restart.
+	pub fn forget_sessions(&self) {
+		self.lock().session = None;
+	}
+
+	pub fn assignment(&self, task: u8, attempt: Attempt, spec: &TaskSpec) -> Assignment {
+		Assignment {
+			coordinator: account(self.byte),
+			task: TaskId([task; 16]),
+			attempt,
+			miner: account(MINER),
+			worker: key(MINER).public(),
+			spec_hash: spec.hash(),
+			model: spec.model,
+			deadline_ms: now_ms() + 60_000,
+			block_number: 5,
+			block_hash: H256::repeat_byte(5),
+			randomness: H256::repeat_byte(6),
+			eligible_root: H256::repeat_byte(7),
+			total_weight: 9,
+		}
+	}
+
+	pub fn sign(&self, assignment: Assignment, spec: TaskSpec) -> Work {
+		let signature = signing::sign(&GENESIS, &assignment, &self.worker());
+		Work {
+			spec: spec.into(),
+			assignment,
+			signature,
+		}
+	}
+
+	pub fn hand_out(&self, work: Work) {
+		self.lock().work.push_back(work);
+		self.changed.notify_waiters();
+	}
+
+	/// Hands out an honest task.
+	pub fn ask_for(&self, task: u8) -> Assignment {
+		let spec = spec(&format!("task {task}"));
+		let assignment = self.assignment(task, 0, &spec);
+		self.hand_out(self.sign(assignment.clone(), spec));
+		assignment
+	}
+
+	/// Waits until what was seen is as it should be.
+	pub async fn wait_for(&self, what: &str, is: impl Fn(&Seen) -> bool) {
+		let waited = timeout(Duration::from_secs(20), async {
+			loop {
+				let changed = self.changed.notified();
+				if is(&self.lock().seen) {
+					return;
+				}
+				let _ = timeout(Duration::from_millis(50), changed).await;
+			}
+		});
+		assert!(waited.await.is_ok(), "waited in vain for {what}");
+	}
+
+	fn check_session(&self, token: H256) -> RpcResult<()> {
+		if self.lock().session == Some(token) {
+			Ok(())
+		} else {
+			Err(ApiError::new(ErrorCode::SessionInvalid).into())
+		}
+	}
+}
+
+#[async_trait]
+impl MinerRpcServer for Coordinator {
+	async fn miner_challenge(&self, _worker: WorkerId) -> RpcResult<Challenge> {
+		Ok(Challenge {
+			challenge: H256::repeat_byte(9),
+			coordinator: self
+				.lock()
+				.claims_to_be
+				.clone()
+				.unwrap_or(account(self.byte)),
+			genesis_hash: GENESIS,
+			expires_in_ms: 60_000,
+		})
+	}
+
+	async fn miner_hello(&self, hello: Hello) -> RpcResult<Session> {
+		let login = MinerLogin {
+			coordinator: account(self.byte),
+			worker: hello.worker,
+			challenge: hello.challenge.0,
+		};
+		assert!(signing::verify(
+			&GENESIS,
+			&login,
+			&hello.signature,
+			&hello.worker
+		));
+		let mut inner = self.lock();
+		inner.seen.hellos += 1;
+		inner.sessions_opened += 1;
+		let token = H256::from_low_u64_be(inner.sessions_opened);
+		inner.session = Some(token);
+		Ok(Session {
+			token,
+			miner: account(MINER),
+			poll_within_ms: 1_000,
+		})
+	}
+
+	async fn miner_poll(&self, poll: Poll) -> RpcResult<PollReply> {
+		self.check_session(poll.token)?;
+		let wait = Duration::from_millis(poll.wait_ms);
+		let free = poll.free_slots > 0;
+		self.lock().seen.polls.push(poll);
+		let until = tokio::time::Instant::now() + wait;
+		let work = loop {
+			let changed = self.changed.notified();
+			if let Some(work) = free.then(|| self.lock().work.pop_front()).flatten() {
+				break Some(work);
+			}
+			if !self.lock().abandon.is_empty()
+				|| tokio::time::timeout_at(until, changed).await.is_err()
+			{
+				break None;
+			}
+		};
+		let abandon = std::mem::take(&mut self.lock().abandon);
+		Ok(PollReply {
+			work,
+			abandon,
+			standing: Standing::default(),
+		})
+	}
+
+	async fn miner_progress(&self, progress: Progress) -> RpcResult<ProgressReply> {
+		self.check_session(progress.token)?;
+		let mut inner = self.lock();
+		inner.seen.progress.push(progress);
+		self.changed.notify_waiters();
+		Ok(ProgressReply { go_on: !inner.stop })
+	}
+
+	async fn miner_submit(&self, submit: Submit) -> RpcResult<SubmitReply> {
+		self.check_session(submit.token)?;
+		let mut inner = self.lock();
+		inner.seen.submits.push(submit.clone());
+		self.changed.notify_waiters();
+		if let Some(fault) = inner.submit_faults.pop_front() {
+			return Err(ApiError::new(fault).into());
+		}
+		match submit.outcome {
+			Outcome::Failure { .. } => Ok(SubmitReply { accepted: false }),
+			Outcome::Result {
+				commitment,
+				signature,
+			} => {
+				assert!(signing::verify(
+					&GENESIS,
+					&commitment,
+					&signature,
+					&key(MINER).public()
+				));
+				if !inner.seen.artifacts.contains_key(&commitment.output) {
+					return Err(ApiError::new(ErrorCode::ArtifactMissing).into());
+				}
+				Ok(SubmitReply { accepted: true })
+			},
+		}
+	}
+}
+
+type Served = (Coordinator, RpcModule<Coordinator>);
+
+async fn call(State((_, module)): State<Served>, body: String) -> String {
+	let (reply, _) = module.raw_json_request(&body, 1).await.unwrap();
+	reply.get().to_owned()
+}
+
+async fn upload(
+	State((coordinator, _)): State<Served>,
+	Path(hash): Path<String>,
+	headers: HeaderMap,
+	body: Bytes,
+) -> Response {
+	let mut inner = coordinator.lock();
+	let bearer = inner.session.map(|token| format!("Bearer {token:?}"));
+	let authorization = headers
+		.get(header::AUTHORIZATION)
+		.and_then(|value| value.to_str().ok());
+	if bearer.is_none() || bearer.as_deref() != authorization {
+		let code = ErrorCode::SessionInvalid;
+		let error = json!({"code": code.code(), "name": code.name(), "message": "no session"});
+		return (StatusCode::UNAUTHORIZED, Json(error)).into_response();
+	}
+	let content = H256(*blake3::hash(&body).as_bytes());
+	assert_eq!(format!("{content:?}"), hash);
+	inner.seen.uploads += 1;
+	if inner.forget_uploads > 0 {
+		inner.forget_uploads -= 1;
+	} else {
+		inner.seen.artifacts.insert(content, body.to_vec());
+	}
+	StatusCode::CREATED.into_response()
+}

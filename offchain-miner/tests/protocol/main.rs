@@ -1,0 +1,602 @@
+//! The miner against coordinators that speak the real protocol over real HTTP: what it does when they
+//! are late, gone, forgetful or hostile, and when it is itself killed.
+
+mod coordinator;
+
+use coordinator::{account, key, now_ms, spec, Coordinator, GENESIS, MINER, MODEL};
+use cuckoo_chain_client::{BlockRef, Operator, Registry};
+use cuckoo_coordinator_api::{miner::Held, task::ModelInfo, ErrorCode};
+use cuckoo_primitives::{
+	signing,
+	task::{DeviceClass, TaskSpec},
+	Role, CUC, H256,
+};
+use offchain_miner::{
+	device::{Device, Engine, Go, PaintError, Profile},
+	fleet::{self, Wishes},
+	link::Chain,
+	outbox::{Outbox, Painting},
+	session::{Miner, Stop, Timing},
+	ui::Ui,
+};
+use sp_core::Pair;
+use std::{
+	collections::BTreeMap,
+	net::SocketAddr,
+	path::Path,
+	sync::{
+		atomic::{AtomicU32, Ordering},
+		Arc,
+	},
+	thread,
+	time::Duration,
+};
+use tokio::{sync::watch, task::JoinHandle, time::sleep};
+
+/// Paints something else every time, as a device may that does not compute the same bits twice.
+struct Moody {
+	paintings: Arc<AtomicU32>,
+	step: Duration,
+}
+
+impl Engine for Moody {
+	fn paint(
+		&mut self,
+		spec: &TaskSpec,
+		observe: &mut dyn FnMut(u16) -> Go,
+	) -> Result<Painting, PaintError> {
+		let number = self.paintings.fetch_add(1, Ordering::SeqCst);
+		for step in 1..=spec.steps {
+			thread::sleep(self.step);
+			if observe(step) == Go::Stop {
+				return Err(PaintError::Stopped);
+			}
+		}
+		Ok(Painting {
+			png: format!("{} {number}", spec.prompt).into_bytes(),
+			trajectory_root: H256::from_low_u64_be(number.into()),
+			engine_profile: H256::zero(),
+			device: DeviceClass::Cpu,
+		})
+	}
+}
+
+fn operator(byte: u8, worker: u8, role: Role, endpoint: String) -> Operator {
+	Operator {
+		account: account(byte),
+		role,
+		worker: Some(key(worker).public()),
+		commission_ppb: 0,
+		name: format!("operator {byte}"),
+		endpoint,
+		text: String::new(),
+		self_stake: 3_000_000 * CUC,
+		total_stake: 3_000_000 * CUC,
+		active: true,
+		retired: false,
+	}
+}
+
+fn registry(coordinators: &[(&Coordinator, SocketAddr)]) -> Registry {
+	let mut operators = vec![operator(MINER, MINER, Role::Miner, String::new())];
+	for (coordinator, address) in coordinators {
+		let endpoint = format!("http://{address}");
+		operators.push(operator(
+			coordinator.byte,
+			coordinator.byte + 1,
+			Role::Coordinator,
+			endpoint,
+		));
+	}
+	let block = BlockRef {
+		number: 5,
+		hash: H256::repeat_byte(5),
+	};
+	let minima = Role::ALL.map(|role| (role, role.default_min_self_stake()));
+	Registry::new(block, H256::repeat_byte(6), operators, minima)
+}
+
+/// A whole miner, without its process.
+struct Running {
+	stop: Stop,
+	paintings: Arc<AtomicU32>,
+	outbox: Arc<Outbox>,
+	fleet: JoinHandle<()>,
+	registry: watch::Sender<Option<Arc<Registry>>>,
+}
+
+impl Running {
+	async fn start(folder: &Path, registry: Registry, step: Duration) -> Self {
+		let paintings = Arc::new(AtomicU32::new(0));
+		let brush = Moody {
+			paintings: paintings.clone(),
+			step,
+		};
+		let profile = Profile {
+			device: DeviceClass::Cpu,
+			device_name: "test".into(),
+			engine: "test".into(),
+			models: vec![ModelInfo {
+				hash: MODEL,
+				name: "model".into(),
+				default_size: 64,
+				size_multiple: 8,
+				max_size: 64,
+				default_steps: 5,
+				default_guidance_milli: 3_000,
+			}],
+		};
+		let device = Device::start(move || Ok((brush, profile))).await.unwrap();
+		let outbox = Arc::new(Outbox::open(folder).unwrap());
+		let miner = Miner {
+			worker: key(MINER),
+			device,
+			outbox: outbox.clone(),
+			ui: Ui::new(),
+			timing: Timing {
+				first_pause: Duration::from_millis(20),
+				longest_pause: Duration::from_millis(100),
+				poll_gap: Duration::from_millis(10),
+				progress_gap: Duration::from_millis(10),
+				patience: Duration::from_secs(60),
+			},
+		};
+		let registry = watch::Sender::new(Some(Arc::new(registry)));
+		let chain = Chain {
+			genesis_hash: GENESIS,
+			registry: registry.subscribe(),
+		};
+		let wishes = Wishes {
+			most: 3,
+			only: BTreeMap::new(),
+			seed: [3; 32],
+		};
+		let stop = Stop::default();
+		let fleet = tokio::spawn(fleet::run(Arc::new(miner), chain, wishes, stop.clone()));
+		Self {
+			stop,
+			paintings,
+			outbox,
+			fleet,
+			registry,
+		}
+	}
+
+	fn painted(&self) -> u32 {
+		self.paintings.load(Ordering::SeqCst)
+	}
+
+	async fn settled(&self) {
+		for _ in 0..200 {
+			if self.outbox.pending().is_empty() {
+				return;
+			}
+			sleep(Duration::from_millis(20)).await;
+		}
+		panic!("the outbox was not emptied");
+	}
+
+	/// As SIGKILL does: nothing is finished, nothing is said.
+	async fn kill(self) {
+		let Self { fleet, outbox, .. } = self;
+		fleet.abort();
+		let _ = fleet.await;
+		// The lock goes with the last handle, as it goes with a process.
+		for _ in 0..200 {
+			if Arc::strong_count(&outbox) == 1 {
+				return;
+			}
+			sleep(Duration::from_millis(20)).await;
+		}
+		panic!("something still holds the outbox");
+	}
+}
+
+const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
+const FAST: Duration = Duration::from_millis(1);
+const SLOW: Duration = Duration::from_millis(100);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_task_is_done_under_a_signed_commitment() {
+	let folder = tempfile::tempdir().unwrap();
+	let coordinator = Coordinator::new(10);
+	let (_server, address) = coordinator.serve(ANY).await;
+	let miner = Running::start(folder.path(), registry(&[(&coordinator, address)]), SLOW).await;
+	let assignment = coordinator.ask_for(1);
+	coordinator
+		.wait_for("a result", |seen| !seen.commitments().is_empty())
+		.await;
+	miner.settled().await;
+	let seen = &coordinator.lock().seen;
+	let (commitment, _) = &seen.commitments()[0];
+	assert_eq!(
+		commitment.assignment,
+		signing::signing_hash(&GENESIS, &assignment)
+	);
+	assert_eq!(seen.artifacts[&commitment.output], b"task 1 0");
+	assert_eq!(seen.hellos, 1);
+	assert_eq!(
+		seen.progress[0].steps_done, 0,
+		"the first report says that it was picked up"
+	);
+	assert!(seen.progress.iter().any(|progress| progress.steps_done > 0));
+	let held = Held {
+		task: assignment.task,
+		attempt: 0,
+	};
+	assert!(
+		seen.polls
+			.iter()
+			.any(|poll| poll.holding == [held] && poll.free_slots == 0),
+		"polls go on while it works, and say what it holds"
+	);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_session_is_opened_again_at_every_stage() {
+	let folder = tempfile::tempdir().unwrap();
+	let coordinator = Coordinator::new(10);
+	let (_server, address) = coordinator.serve(ANY).await;
+	let miner = Running::start(folder.path(), registry(&[(&coordinator, address)]), SLOW).await;
+	coordinator
+		.wait_for("a poll", |seen| !seen.polls.is_empty())
+		.await;
+	coordinator.forget_sessions();
+	coordinator.ask_for(1);
+	coordinator
+		.wait_for("the work's begin", |seen| !seen.progress.is_empty())
+		.await;
+	coordinator.forget_sessions();
+	coordinator
+		.wait_for("a result", |seen| !seen.commitments().is_empty())
+		.await;
+	miner.settled().await;
+	assert_eq!(miner.painted(), 1);
+	assert!(coordinator.lock().seen.hellos >= 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_coordinator_that_comes_up_later_or_again_is_served() {
+	let folder = tempfile::tempdir().unwrap();
+	let coordinator = Coordinator::new(10);
+	// An address that nobody listens at yet.
+	let (server, address) = coordinator.serve(ANY).await;
+	drop(server);
+	sleep(Duration::from_millis(50)).await;
+	let miner = Running::start(folder.path(), registry(&[(&coordinator, address)]), SLOW).await;
+	sleep(Duration::from_millis(200)).await;
+	let (server, _) = coordinator.serve(address).await;
+	coordinator.ask_for(1);
+	coordinator
+		.wait_for("the work's begin", |seen| !seen.progress.is_empty())
+		.await;
+	// Down while the miner works, up after it is done.
+	drop(server);
+	coordinator.forget_sessions();
+	sleep(Duration::from_millis(800)).await;
+	assert!(coordinator.lock().seen.submits.is_empty());
+	let (_server, _) = coordinator.serve(address).await;
+	coordinator
+		.wait_for("a result", |seen| !seen.commitments().is_empty())
+		.await;
+	miner.settled().await;
+	assert_eq!(miner.painted(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failing_submit_is_repeated_with_the_same_commitment() {
+	let folder = tempfile::tempdir().unwrap();
+	let coordinator = Coordinator::new(10);
+	coordinator.lock().submit_faults = [
+		ErrorCode::Internal,
+		ErrorCode::ChainUnavailable,
+		ErrorCode::ArtifactMissing,
+	]
+	.into();
+	coordinator.lock().forget_uploads = 1;
+	let (_server, address) = coordinator.serve(ANY).await;
+	let miner = Running::start(folder.path(), registry(&[(&coordinator, address)]), FAST).await;
+	coordinator.ask_for(1);
+	coordinator
+		.wait_for("four submits", |seen| seen.submits.len() == 4)
+		.await;
+	miner.settled().await;
+	let seen = &coordinator.lock().seen;
+	let commitments = seen.commitments();
+	assert!(
+		commitments.windows(2).all(|pair| pair[0] == pair[1]),
+		"{commitments:?}"
+	);
+	assert_eq!(
+		seen.uploads, 2,
+		"uploaded again when it was missing, and not before"
+	);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_result_is_given_up_and_the_next_task_is_done() {
+	let folder = tempfile::tempdir().unwrap();
+	let coordinator = Coordinator::new(10);
+	coordinator.lock().submit_faults = [ErrorCode::LeaseExpired].into();
+	let (_server, address) = coordinator.serve(ANY).await;
+	let miner = Running::start(folder.path(), registry(&[(&coordinator, address)]), FAST).await;
+	coordinator.ask_for(1);
+	coordinator
+		.wait_for("a result", |seen| seen.submits.len() == 1)
+		.await;
+	miner.settled().await;
+	coordinator.ask_for(2);
+	coordinator
+		.wait_for("the next", |seen| seen.submits.len() == 2)
+		.await;
+	miner.settled().await;
+	let seen = &coordinator.lock().seen;
+	assert_eq!(
+		seen.submits[0].task,
+		cuckoo_primitives::task::TaskId([1; 16])
+	);
+	assert_eq!(
+		seen.submits[1].task,
+		cuckoo_primitives::task::TaskId([2; 16])
+	);
+}
+
+/// The one that is slashed for: the device would give other bits, and must not be asked again.
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_between_work_and_acknowledgement_it_sends_what_it_signed_before() {
+	let folder = tempfile::tempdir().unwrap();
+	let coordinator = Coordinator::new(10);
+	coordinator.lock().submit_faults = vec![ErrorCode::Internal; 1_000].into();
+	let (_server, address) = coordinator.serve(ANY).await;
+	let chain = registry(&[(&coordinator, address)]);
+	let miner = Running::start(folder.path(), chain.clone(), FAST).await;
+	let assignment = coordinator.ask_for(1);
+	coordinator
+		.wait_for("a result", |seen| !seen.submits.is_empty())
+		.await;
+	miner.kill().await;
+
+	coordinator.forget_sessions();
+	coordinator.lock().submit_faults.clear();
+	let before = coordinator.lock().seen.submits.len();
+	let miner = Running::start(folder.path(), chain, FAST).await;
+	// The coordinator never heard that the assignment arrived, and hands it out again.
+	coordinator.hand_out(coordinator.sign(assignment, spec("task 1")));
+	coordinator
+		.wait_for("the result", |seen| seen.submits.len() > before)
+		.await;
+	miner.settled().await;
+	let commitments = coordinator.lock().seen.commitments();
+	assert!(commitments.len() > before);
+	assert!(
+		commitments.windows(2).all(|pair| pair[0] == pair[1]),
+		"{commitments:?}"
+	);
+	assert_eq!(
+		miner.painted(),
+		0,
+		"worked again for what was signed before"
+	);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_delivered_assignment_that_comes_again_is_not_signed_again() {
+	let folder = tempfile::tempdir().unwrap();
+	let coordinator = Coordinator::new(10);
+	let (_server, address) = coordinator.serve(ANY).await;
+	let miner = Running::start(folder.path(), registry(&[(&coordinator, address)]), FAST).await;
+	let assignment = coordinator.ask_for(1);
+	coordinator
+		.wait_for("a result", |seen| seen.submits.len() == 1)
+		.await;
+	miner.settled().await;
+	coordinator.hand_out(coordinator.sign(assignment, spec("task 1")));
+	coordinator
+		.wait_for("an answer", |seen| seen.submits.len() == 2)
+		.await;
+	let seen = &coordinator.lock().seen;
+	assert_eq!(seen.commitments().len(), 1);
+	assert_eq!(
+		seen.failures(),
+		["this attempt's result was delivered before"]
+	);
+	assert_eq!(miner.painted(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_assignments_of_one_attempt_are_worked_on_once_at_a_time() {
+	let folder = tempfile::tempdir().unwrap();
+	let coordinator = Coordinator::new(10);
+	coordinator.lock().submit_faults = vec![ErrorCode::Internal; 5].into();
+	let (_server, address) = coordinator.serve(ANY).await;
+	let miner = Running::start(folder.path(), registry(&[(&coordinator, address)]), FAST).await;
+	let first = coordinator.ask_for(1);
+	coordinator
+		.wait_for("a result", |seen| !seen.submits.is_empty())
+		.await;
+	// Another lease for the same attempt, while the first one's result is on its way.
+	let mut second = first.clone();
+	second.deadline_ms += 1;
+	coordinator.hand_out(coordinator.sign(second, spec("task 1")));
+	coordinator
+		.wait_for("acceptance", |seen| seen.submits.len() == 6)
+		.await;
+	miner.settled().await;
+	let named = signing::signing_hash(&GENESIS, &first);
+	let commitments = coordinator.lock().seen.commitments();
+	assert!(commitments
+		.iter()
+		.all(|(commitment, _)| commitment.assignment == named));
+	assert_eq!(miner.painted(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_forged_assignment_is_given_back_unworked_and_its_sender_left() {
+	let folder = tempfile::tempdir().unwrap();
+	let coordinator = Coordinator::new(10);
+	let (_server, address) = coordinator.serve(ANY).await;
+	let miner = Running::start(folder.path(), registry(&[(&coordinator, address)]), FAST).await;
+	let spec = spec("task 1");
+	let mut work = coordinator.sign(coordinator.assignment(1, 0, &spec), spec);
+	work.assignment.total_weight += 1;
+	coordinator.hand_out(work);
+	coordinator
+		.wait_for("an answer", |seen| seen.submits.len() == 1)
+		.await;
+	coordinator.ask_for(2);
+	sleep(Duration::from_millis(300)).await;
+	let seen = &coordinator.lock().seen;
+	let reason = "the assignment's signature is not of the coordinator's worker on chain";
+	assert_eq!(seen.failures(), [reason]);
+	assert_eq!(
+		seen.submits.len(),
+		1,
+		"took more from a coordinator that forges"
+	);
+	assert_eq!(miner.painted(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_signed_for_one_who_claims_to_be_another() {
+	let folder = tempfile::tempdir().unwrap();
+	let coordinator = Coordinator::new(10);
+	coordinator.lock().claims_to_be = Some(account(30));
+	let (_server, address) = coordinator.serve(ANY).await;
+	let _miner = Running::start(folder.path(), registry(&[(&coordinator, address)]), FAST).await;
+	sleep(Duration::from_millis(300)).await;
+	assert_eq!(coordinator.lock().seen.hellos, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_cancelled_is_stopped_and_not_submitted() {
+	let folder = tempfile::tempdir().unwrap();
+	let coordinator = Coordinator::new(10);
+	let (_server, address) = coordinator.serve(ANY).await;
+	let miner = Running::start(folder.path(), registry(&[(&coordinator, address)]), SLOW).await;
+	// Told so in the answer to a progress report.
+	coordinator.lock().stop = true;
+	coordinator.ask_for(1);
+	coordinator
+		.wait_for("the work's begin", |seen| seen.progress.len() == 1)
+		.await;
+	coordinator.lock().stop = false;
+	// Told so in the answer to a poll.
+	let second = coordinator.ask_for(2);
+	coordinator
+		.wait_for("the next", |seen| seen.progress.len() >= 2)
+		.await;
+	coordinator.lock().abandon.push(Held {
+		task: second.task,
+		attempt: 0,
+	});
+	coordinator.ask_for(3);
+	coordinator
+		.wait_for("a result", |seen| seen.submits.len() == 1)
+		.await;
+	miner.settled().await;
+	let seen = &coordinator.lock().seen;
+	assert_eq!(
+		seen.submits[0].task,
+		cuckoo_primitives::task::TaskId([3; 16])
+	);
+	assert_eq!(seen.commitments().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lease_that_ends_during_the_work_ends_the_work() {
+	let folder = tempfile::tempdir().unwrap();
+	let coordinator = Coordinator::new(10);
+	let (_server, address) = coordinator.serve(ANY).await;
+	let miner = Running::start(folder.path(), registry(&[(&coordinator, address)]), SLOW).await;
+	let spec = spec("task 1");
+	let mut assignment = coordinator.assignment(1, 0, &spec);
+	assignment.deadline_ms = now_ms() + 250;
+	coordinator.hand_out(coordinator.sign(assignment, spec));
+	coordinator
+		.wait_for("the work's begin", |seen| !seen.progress.is_empty())
+		.await;
+	coordinator.ask_for(2);
+	coordinator
+		.wait_for("a result", |seen| !seen.submits.is_empty())
+		.await;
+	assert_eq!(coordinator.lock().seen.submits[0].task.0, [2; 16]);
+	assert_eq!(miner.painted(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn told_to_drain_it_finishes_and_takes_nothing_new() {
+	let folder = tempfile::tempdir().unwrap();
+	let coordinator = Coordinator::new(10);
+	let (_server, address) = coordinator.serve(ANY).await;
+	let miner = Running::start(folder.path(), registry(&[(&coordinator, address)]), SLOW).await;
+	coordinator.ask_for(1);
+	coordinator
+		.wait_for("the work's begin", |seen| !seen.progress.is_empty())
+		.await;
+	miner.stop.drain.cancel();
+	coordinator.ask_for(2);
+	miner.fleet.await.unwrap();
+	let seen = &coordinator.lock().seen;
+	assert_eq!(seen.commitments().len(), 1);
+	assert_eq!(seen.submits.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn told_to_stop_at_once_it_gives_the_task_back() {
+	let folder = tempfile::tempdir().unwrap();
+	let coordinator = Coordinator::new(10);
+	let (_server, address) = coordinator.serve(ANY).await;
+	let miner = Running::start(folder.path(), registry(&[(&coordinator, address)]), SLOW).await;
+	coordinator.ask_for(1);
+	coordinator
+		.wait_for("the work's begin", |seen| !seen.progress.is_empty())
+		.await;
+	miner.stop.drain.cancel();
+	miner.stop.at_once.cancel();
+	miner.fleet.await.unwrap();
+	assert_eq!(
+		coordinator.lock().seen.failures(),
+		["the miner is shutting down"]
+	);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_coordinators_share_one_device() {
+	let folder = tempfile::tempdir().unwrap();
+	let (first, second) = (Coordinator::new(10), Coordinator::new(12));
+	let (_server, address) = first.serve(ANY).await;
+	let (_other_server, other_address) = second.serve(ANY).await;
+	let chain = registry(&[(&first, address), (&second, other_address)]);
+	let miner = Running::start(folder.path(), chain, FAST).await;
+	for task in 1..=3 {
+		first.ask_for(task);
+		second.ask_for(task);
+	}
+	for coordinator in [&first, &second] {
+		coordinator
+			.wait_for("three results", |seen| seen.commitments().len() == 3)
+			.await;
+	}
+	miner.settled().await;
+	assert_eq!(miner.painted(), 6);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_coordinator_that_leaves_the_chain_is_left_and_one_that_comes_is_served() {
+	let folder = tempfile::tempdir().unwrap();
+	let (old, new) = (Coordinator::new(10), Coordinator::new(12));
+	let (_server, address) = old.serve(ANY).await;
+	let (_other_server, other_address) = new.serve(ANY).await;
+	let miner = Running::start(folder.path(), registry(&[(&old, address)]), FAST).await;
+	old.wait_for("a poll", |seen| !seen.polls.is_empty()).await;
+	miner
+		.registry
+		.send_replace(Some(Arc::new(registry(&[(&new, other_address)]))));
+	new.ask_for(1);
+	new.wait_for("a result", |seen| !seen.commitments().is_empty())
+		.await;
+	miner.settled().await;
+	let polls = old.lock().seen.polls.len();
+	sleep(Duration::from_millis(700)).await;
+	assert_eq!(old.lock().seen.polls.len(), polls, "polls one that is gone");
+}
