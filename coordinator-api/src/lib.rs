@@ -13,6 +13,7 @@ pub mod error;
 pub mod limits;
 pub mod miner;
 pub mod rpc;
+mod signature;
 pub mod task;
 
 pub use amount::Amount;

@@ -33,6 +33,7 @@ pub struct Hello {
 	/// The challenge answered.
 	pub challenge: H256,
 	/// By the worker over the `MinerLogin`.
+	#[serde(with = "crate::signature")]
 	pub signature: WorkerSignature,
 	/// The models it holds.
 	pub models: Vec<ModelInfo>,
@@ -102,6 +103,7 @@ pub struct Work {
 	/// The signed assignment.
 	pub assignment: Assignment,
 	/// By the coordinator's worker.
+	#[serde(with = "crate::signature")]
 	pub signature: WorkerSignature,
 }
 
@@ -166,6 +168,7 @@ pub enum Outcome {
 		/// What the worker signed.
 		commitment: ResultCommitment,
 		/// By the assignment's worker.
+		#[serde(with = "crate::signature")]
 		signature: WorkerSignature,
 	},
 	/// The miner could not do it, or gives it back.

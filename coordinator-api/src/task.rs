@@ -216,6 +216,7 @@ pub struct TaskResult {
 	/// What the worker signed.
 	pub commitment: ResultCommitment,
 	/// Its signature.
+	#[serde(with = "crate::signature")]
 	pub signature: WorkerSignature,
 	/// From assignment to acceptance, in milliseconds.
 	pub elapsed_ms: u64,
@@ -227,6 +228,7 @@ pub struct DrawProof {
 	/// What the coordinator signed.
 	pub assignment: Assignment,
 	/// By the coordinator's worker.
+	#[serde(with = "crate::signature")]
 	pub signature: WorkerSignature,
 	/// The coordinator's worker at that time.
 	pub coordinator_worker: WorkerId,

@@ -6,10 +6,7 @@ use cuckoo_coordinator_api::{
 	rpc::TaskRpcClient,
 	task::{SubmitOptions, TaskRequest, TaskState, TaskStatus},
 };
-use cuckoo_primitives::{
-	task::{Attempt, TaskId},
-	H256,
-};
+use cuckoo_primitives::{task::TaskId, H256};
 use futures::StreamExt;
 use jsonrpsee::{
 	core::ClientError,
@@ -138,10 +135,9 @@ impl App {
 	/// Everything that is served about a task that is done.
 	pub async fn evidence(&self, id: TaskId, key: Option<String>) -> Result<Evidence> {
 		let result = self.rpc.task_result(id).await?;
-		let attempt: Attempt = result.attempt;
 		Ok(Evidence {
 			status: self.rpc.task_status(id).await?,
-			draw: self.rpc.coordinator_draw(id, Some(attempt)).await?,
+			draw: self.rpc.coordinator_draw(id, Some(result.attempt)).await?,
 			picture: self.artifact(&result.artifact).await?,
 			result,
 			idempotency_key: key,

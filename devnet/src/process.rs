@@ -12,7 +12,7 @@ use std::{
 	io::{self, Read, Seek, SeekFrom},
 	os::unix::process::CommandExt,
 	path::{Path, PathBuf},
-	process::{Child, Command, ExitStatus, Stdio},
+	process::{Child, Command, Stdio},
 	sync::{mpsc, OnceLock},
 	time::{Duration, Instant},
 };
@@ -196,7 +196,7 @@ impl Process {
 
 	fn ended(&mut self, killed: bool) -> Ended {
 		let status = match self.child.try_wait() {
-			Ok(Some(status)) => describe(status),
+			Ok(Some(status)) => status.to_string(),
 			Ok(None) => "still running".to_owned(),
 			Err(error) => error.to_string(),
 		};
@@ -214,14 +214,11 @@ impl Drop for Process {
 	}
 }
 
-fn describe(status: ExitStatus) -> String {
-	status.to_string()
-}
-
 /// Sends a signal to the process group that `leader` leads. `leader` must not have been waited for, so
 /// that its number cannot belong to another process.
 fn signal_group(signal: &str, leader: u32) -> io::Result<()> {
-	let status = Command::new("/bin/sh")
+	// Its exit status does not matter: a group that is gone is what was wanted.
+	Command::new("/bin/sh")
 		.args([
 			"-c",
 			r#"kill -s "$1" -- "-$2""#,
@@ -231,10 +228,8 @@ fn signal_group(signal: &str, leader: u32) -> io::Result<()> {
 		])
 		.stdin(Stdio::null())
 		.stderr(Stdio::null())
-		.status()?;
-	// A group that is gone is what was wanted.
-	let _ = status;
-	Ok(())
+		.status()
+		.map(|_| ())
 }
 
 type Job = (Command, mpsc::SyncSender<io::Result<Child>>);

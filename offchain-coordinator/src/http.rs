@@ -7,7 +7,7 @@ use crate::{
 	rpc,
 };
 use axum::{
-	body::Body,
+	body::{Body, BodyDataStream},
 	extract::{Path, Request, State},
 	http::{header, HeaderMap, HeaderValue, StatusCode},
 	response::{IntoResponse, Response},
@@ -19,6 +19,7 @@ use cuckoo_coordinator_api::{
 	limits::{MAX_ARTIFACT_BYTES, MAX_REQUEST_BYTES},
 };
 use cuckoo_primitives::H256;
+use futures::StreamExt;
 use hyper_util::{
 	rt::{TokioExecutor, TokioIo, TokioTimer},
 	server::conn::auto,
@@ -49,6 +50,10 @@ const MAX_HEADER_BYTES: usize = 16 * 1024;
 const MAX_HEADERS: usize = 64;
 /// How long an upload may take.
 const UPLOAD_TIMEOUT: Duration = Duration::from_secs(300);
+/// Most bytes of a refused upload that are taken in.
+const MAX_DISCARDED_BYTES: usize = 2 * MAX_ARTIFACT_BYTES;
+/// How long a refused upload is taken in.
+const DISCARD_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a JSON-RPC request may take: the longest poll, and time to send it.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(120);
 /// How often an idle WebSocket is asked whether it lives.
@@ -231,8 +236,22 @@ async fn put_artifact(
 	headers: HeaderMap,
 	body: Body,
 ) -> Result<StatusCode, Refused> {
-	let hash = parse_hash(&hash)?;
-	let token = bearer(&headers)
+	let mut body = body.into_data_stream();
+	let outcome = take_upload(&shell.coordinator, &hash, &headers, &mut body).await;
+	if !matches!(outcome, Ok(StatusCode::CREATED)) {
+		discard(&mut body).await;
+	}
+	outcome
+}
+
+async fn take_upload(
+	coordinator: &Coordinator,
+	hash: &str,
+	headers: &HeaderMap,
+	body: &mut BodyDataStream,
+) -> Result<StatusCode, Refused> {
+	let hash = parse_hash(hash)?;
+	let token = bearer(headers)
 		.ok_or(ErrorCode::SessionInvalid)
 		.map_err(ApiError::from)?;
 	let length = headers.get(header::CONTENT_LENGTH);
@@ -242,13 +261,12 @@ async fn put_artifact(
 			.about(format!("{hash:?}"))
 			.into());
 	}
-	shell.coordinator.upload_begins(&token)?;
-	let artifacts = shell.coordinator.artifacts();
+	coordinator.upload_begins(&token)?;
+	let artifacts = coordinator.artifacts();
 	if artifacts.size(&hash).await.map_err(disk)?.is_some() {
 		return Ok(StatusCode::OK);
 	}
-	let put = artifacts.put(&hash, body.into_data_stream());
-	match tokio::time::timeout(UPLOAD_TIMEOUT, put).await {
+	match tokio::time::timeout(UPLOAD_TIMEOUT, artifacts.put(&hash, body)).await {
 		Ok(Ok(())) => Ok(StatusCode::CREATED),
 		Ok(Err(PutError::Refused(error))) => Err(error.into()),
 		Ok(Err(PutError::Disk(error))) => Err(disk(error).into()),
@@ -258,6 +276,22 @@ async fn put_artifact(
 		)
 		.into()),
 	}
+}
+
+/// Takes in what a client is still sending, within bounds: it only reads why it was refused once it
+/// has sent everything.
+async fn discard(body: &mut BodyDataStream) {
+	let rest = async {
+		let mut left = MAX_DISCARDED_BYTES;
+		while let Some(Ok(chunk)) = body.next().await {
+			left = left.saturating_sub(chunk.len());
+			if left == 0 {
+				break;
+			}
+		}
+	};
+	// Who is slower than that sees the connection close.
+	let _ = tokio::time::timeout(DISCARD_TIMEOUT, rest).await;
 }
 
 fn parse_hash(text: &str) -> Result<H256, Refused> {

@@ -49,7 +49,7 @@ pub struct EngineArgs {
 	/// auto, cpu or cuda:N.
 	#[arg(long, default_value_t = Device::Auto)]
 	pub device: Device,
-	/// Threads on the CPU; 0 for one a physical core.
+	/// Threads on the CPU; 0 lets the engine choose: one for small models, else one a physical core.
 	#[arg(long, value_name = "N", default_value_t = 0)]
 	pub threads: u16,
 	/// ONNX Runtime's library, or its folder.
