@@ -178,12 +178,15 @@ impl Session {
 				return Ended::Drained;
 			}
 			let asked = Instant::now() + pause;
+			let asked_for_work = self.takes_work();
 			match self.poll(pause).await {
 				None => pause = Duration::ZERO,
 				Some(Ok(reply)) => {
 					answered = Instant::now();
 					pauses = timing.pauses();
-					pause = if reply.work.is_some() {
+					// The gap is between polls that say the same: a slot that came free meanwhile is
+					// offered at once.
+					pause = if reply.work.is_some() || self.takes_work() != asked_for_work {
 						Duration::ZERO
 					} else {
 						timing.poll_gap.saturating_sub(asked.elapsed())
@@ -218,12 +221,18 @@ impl Session {
 		}
 	}
 
+	/// Whether the next poll offers a slot.
+	fn takes_work(&self) -> bool {
+		let draining = self.stop.drain.is_cancelled();
+		!draining && *self.load.borrow() == 0 && self.tasks.len() < MAX_DELIVERIES
+	}
+
 	/// One poll after `pause`; `None` when it was left because a new one says something else. A poll
 	/// that asks for work is left only to stop: the work it might bring would be lost.
 	async fn poll(&mut self, pause: Duration) -> Option<Result<PollReply, LinkError>> {
 		let draining = self.stop.drain.is_cancelled();
-		let busy = *self.load.borrow_and_update() > 0;
-		let takes_work = !draining && !busy && self.tasks.len() < MAX_DELIVERIES;
+		self.load.mark_unchanged();
+		let takes_work = self.takes_work();
 		let holding: Vec<Held> = self.held.values().map(|attempt| attempt.held).collect();
 		let link = self.link.clone();
 		let told_nothing = self.standing.is_empty();
