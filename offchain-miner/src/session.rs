@@ -27,7 +27,10 @@ use std::{
 	convert::Infallible,
 	future::pending,
 	pin::pin,
-	sync::Arc,
+	sync::{
+		atomic::{AtomicBool, Ordering},
+		Arc,
+	},
 	time::{Duration, Instant},
 };
 use tokio::{
@@ -178,7 +181,7 @@ impl Session {
 				return Ended::Drained;
 			}
 			let asked = Instant::now() + pause;
-			let asked_for_work = self.takes_work();
+			let said = self.to_say();
 			match self.poll(pause).await {
 				None => pause = Duration::ZERO,
 				Some(Ok(reply)) => {
@@ -186,7 +189,7 @@ impl Session {
 					pauses = timing.pauses();
 					// The gap is between polls that say the same: a slot that came free meanwhile is
 					// offered at once.
-					pause = if reply.work.is_some() || self.takes_work() != asked_for_work {
+					pause = if reply.work.is_some() || self.to_say() != said {
 						Duration::ZERO
 					} else {
 						timing.poll_gap.saturating_sub(asked.elapsed())
@@ -227,17 +230,24 @@ impl Session {
 		!draining && *self.load.borrow() == 0 && self.tasks.len() < MAX_DELIVERIES
 	}
 
+	/// What the next poll tells the coordinator: whether it offers a slot, and what is held.
+	fn to_say(&self) -> (bool, Vec<Held>) {
+		let holding = self.held.values().map(|attempt| attempt.held).collect();
+		(self.takes_work(), holding)
+	}
+
 	/// One poll after `pause`; `None` when it was left because a new one says something else. A poll
 	/// that asks for work is left only to stop: the work it might bring would be lost.
 	async fn poll(&mut self, pause: Duration) -> Option<Result<PollReply, LinkError>> {
 		let draining = self.stop.drain.is_cancelled();
 		self.load.mark_unchanged();
-		let takes_work = self.takes_work();
-		let holding: Vec<Held> = self.held.values().map(|attempt| attempt.held).collect();
+		let (takes_work, holding) = self.to_say();
 		let link = self.link.clone();
 		let told_nothing = self.standing.is_empty();
-		let mut poll = pin!(async move {
+		let sent = AtomicBool::new(false);
+		let mut poll = pin!(async {
 			sleep(pause).await;
+			sent.store(true, Ordering::Relaxed);
 			let within = Duration::from_millis(link.session().await?.poll_within_ms);
 			// Half of what the coordinator allows: a poll that comes late makes the miner ineligible.
 			let wait = (within / 2).min(if told_nothing { FIRST_WAIT } else { MAX_WAIT });
@@ -258,7 +268,7 @@ impl Session {
 						},
 					};
 					self.held.remove(&id);
-					if !takes_work {
+					if !takes_work || !sent.load(Ordering::Relaxed) {
 						return None;
 					}
 				},
