@@ -1,4 +1,5 @@
-//! Builds the wasm runtime beside the native one.
+//! Builds the wasm runtimes beside the native one: the normal one and, with the feature `fast-runtime`,
+//! the fast one.
 
 #[cfg(feature = "std")]
 fn main() {
@@ -11,7 +12,76 @@ fn main() {
 	let builder = substrate_wasm_builder::WasmBuilder::init_with_defaults();
 	#[cfg(feature = "metadata-hash")]
 	let builder = builder.enable_metadata_hash("CUC", 12);
+	linked::forget();
 	builder.build();
+
+	// In the same wasm project: only the runtime's own crate is compiled once more. With the feature in
+	// force already both would be the same.
+	#[cfg(not(feature = "fast-runtime"))]
+	{
+		linked::forget();
+		substrate_wasm_builder::WasmBuilder::init_with_defaults()
+			.set_file_name("fast_wasm_binary.rs")
+			.enable_feature("fast-runtime")
+			.build();
+		linked::assert_different("wasm_binary.rs", "fast_wasm_binary.rs");
+	}
+}
+
+/// What the two builds of one wasm project leave behind.
+#[cfg(feature = "std")]
+mod linked {
+	use std::{env, fs, path::PathBuf};
+
+	fn out_dir() -> PathBuf {
+		env::var_os("OUT_DIR")
+			.expect("cargo sets it for build scripts")
+			.into()
+	}
+
+	/// Removes the linked library of the build before.
+	///
+	/// Cargo gives a path crate's wasm library one file name for any set of features. It would take the
+	/// other build's library for this one's when nothing else has changed.
+	pub fn forget() {
+		let out_dir = out_dir();
+		// OUT_DIR is PROFILE/build/NAME-HASH/out; the builder works in PROFILE/wbuild/NAME.
+		let Some(profile) = out_dir.ancestors().nth(3) else {
+			return;
+		};
+		let target = profile
+			.join("wbuild")
+			.join(env!("CARGO_PKG_NAME"))
+			.join("target");
+		let library = format!("{}.wasm", env!("CARGO_PKG_NAME").replace('-', "_"));
+		let folders = |path: PathBuf| fs::read_dir(path).into_iter().flatten().flatten();
+		for triple in folders(target) {
+			for profile in folders(triple.path()) {
+				// None there is what is wanted.
+				let _ = fs::remove_file(profile.path().join("deps").join(&library));
+			}
+		}
+	}
+
+	/// Ends the build if two of the files that name a wasm runtime lead to the same bytes.
+	#[cfg(not(feature = "fast-runtime"))]
+	pub fn assert_different(one: &str, other: &str) {
+		let (one, other) = (runtime(one), runtime(other));
+		assert!(
+			one.is_none() || one != other,
+			"both wasm runtimes are the same: remove the folder wbuild in the target folder",
+		);
+	}
+
+	/// The bytes of the runtime that the generated file `name` includes; `None` where the wasm build is
+	/// skipped.
+	#[cfg(not(feature = "fast-runtime"))]
+	fn runtime(name: &str) -> Option<Vec<u8>> {
+		let generated = fs::read_to_string(out_dir().join(name)).ok()?;
+		let (_, rest) = generated.split_once("include_bytes!(\"")?;
+		let (path, _) = rest.split_once('"')?;
+		fs::read(path).ok()
+	}
 }
 
 /// The builder looks for the workspace's Cargo.lock above the target folder, which may stand somewhere

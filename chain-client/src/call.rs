@@ -50,6 +50,8 @@ pub enum Call {
 	},
 	/// The operator changes how it presents itself.
 	SetIntroduction(Introduction),
+	/// The operator announces another commission, in parts per billion, for the next era.
+	SetCommission(u32),
 	/// The operator adds to its own stake.
 	StakeMore(Balance),
 	/// The operator takes some of its own stake out; it unbonds.
@@ -70,8 +72,35 @@ pub enum Call {
 	},
 	/// The sender takes out what has finished unbonding.
 	Withdraw,
-	/// The operator stops for good.
+	/// The sender takes stake that is on its way out of an operator back in.
+	Rebond {
+		/// The operator.
+		operator: AccountId,
+		/// How much.
+		amount: Amount,
+	},
+	/// The operator stops.
 	Retire,
+	/// The operator comes back after it retired or was suspended.
+	Reactivate {
+		/// Its worker from now on.
+		worker: WorkerId,
+		/// That key's signature over the [`cuckoo_primitives::signing::WorkerProof`].
+		worker_signature: WorkerSignature,
+	},
+	/// Governance sets the seats and the pay of validators.
+	SetValidatorParams {
+		/// Most validators.
+		seats: u32,
+		/// Fewest validators.
+		floor: u32,
+		/// The part of all CUC that is issued for blocks in a year, in parts per billion.
+		yearly_inflation_ppb: u32,
+	},
+	/// The test network's sudo key does what governance does.
+	Sudo(Box<Call>),
+	/// A call that something else has encoded, such as `cuckoo-node key rotate-for`.
+	Encoded(Vec<u8>),
 	/// The sender pays another account.
 	Transfer {
 		/// Who is paid.

@@ -205,6 +205,11 @@ impl ChainClient {
 		self.snapshot().await?.staking_info().await
 	}
 
+	/// Who validates in a block's session, by their index as BABE's authorities.
+	pub async fn validators_at(&self, block_hash: H256) -> Result<Vec<AccountId>, Error> {
+		self.snapshot_at(block_hash).await?.validators().await
+	}
+
 	/// Signs a call, sends it, and waits until it is where `until` says. An error that the call met
 	/// in its block comes with its name and its meaning.
 	///

@@ -28,6 +28,8 @@ pub(crate) enum Action {
 	},
 	/// The operator disappears.
 	Remove { operator: u8 },
+	/// The operator announces another commission, in force so many blocks later.
+	Announce { operator: u8, blocks: u32 },
 	/// A role's minimum changes, and with it who is active.
 	SetMinimum { role: Role, minimum: Balance },
 }
@@ -57,6 +59,20 @@ impl Block {
 		}
 	}
 
+	/// What happens without an event.
+	fn pass_time(&mut self) {
+		for operator in self.operators.values_mut() {
+			operator.next_commission = match operator.next_commission.take() {
+				Some((rate, 1)) => {
+					operator.commission_ppb = rate;
+					None
+				},
+				Some((rate, blocks)) => Some((rate, blocks - 1)),
+				None => None,
+			};
+		}
+	}
+
 	fn apply(&mut self, action: &Action) -> Changes {
 		match action {
 			Action::Set {
@@ -78,13 +94,16 @@ impl Block {
 					role: *role,
 					worker: with,
 					commission_ppb: 50_000_000,
+					next_commission: None,
 					name: format!("operator {operator}"),
 					endpoint: String::new(),
 					text: String::new(),
 					self_stake: *stake,
 					total_stake: *stake,
+					streaming: 0,
 					active: false,
 					retired: false,
+					suspended: false,
 				};
 				self.operators.insert(changed.account.clone(), changed);
 				Changes::Operators(touched)
@@ -92,6 +111,15 @@ impl Block {
 			Action::Remove { operator } => {
 				self.operators.remove(&account(*operator));
 				Changes::Operators(BTreeSet::from([account(*operator)]))
+			},
+			Action::Announce { operator, blocks } => {
+				let account = account(*operator);
+				let Some(announcing) = self.operators.get_mut(&account) else {
+					return Changes::Operators(BTreeSet::new());
+				};
+				// The model's eras are blocks.
+				announcing.next_commission = Some((announcing.commission_ppb + 1, *blocks));
+				Changes::Operators(BTreeSet::from([account]))
 			},
 			Action::SetMinimum { role, minimum } => {
 				self.minimums.insert(*role, *minimum);
@@ -152,6 +180,7 @@ impl Model {
 			.expect("there is always a first")
 			.clone();
 		next.changes = Changes::none();
+		next.pass_time();
 		for action in actions {
 			let changes = next.apply(action);
 			next.changes = next.changes.clone().and(changes);

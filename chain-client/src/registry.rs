@@ -1,6 +1,6 @@
 //! The operators as of one finalized block, indexed by account, worker and role.
 
-use cuckoo_primitives::{AccountId, Balance, BlockNumber, Role, WorkerId, H256};
+use cuckoo_primitives::{AccountId, Balance, BlockNumber, EraIndex, Role, WorkerId, H256};
 use std::{
 	collections::{BTreeMap, HashMap},
 	fmt,
@@ -33,6 +33,9 @@ pub struct Operator {
 	pub worker: Option<WorkerId>,
 	/// The part of rewards it keeps before its voters share the rest, in parts per billion.
 	pub commission_ppb: u32,
+	/// The commission that it has announced, in parts per billion, and the first era in which it is in
+	/// force.
+	pub next_commission: Option<(u32, EraIndex)>,
 	/// Its name.
 	pub name: String,
 	/// Where it is reached: a coordinator's URL, empty for most miners. Whoever registered wrote it:
@@ -44,10 +47,22 @@ pub struct Operator {
 	pub self_stake: Balance,
 	/// Stake of the whole pool: its own and its voters'.
 	pub total_stake: Balance,
-	/// Whether it counts: own stake above the role's minimum, not retired.
+	/// Rewards that are not in `total_stake` yet.
+	pub streaming: Balance,
+	/// Whether it counts: own stake above the role's minimum, neither retired nor suspended.
 	pub active: bool,
 	/// Whether it has retired.
 	pub retired: bool,
+	/// Whether an offence of it was proven and it has not come back since.
+	pub suspended: bool,
+}
+
+impl Operator {
+	/// Whether it will change by time alone, without an event that names it: its next commission comes
+	/// into force with an era.
+	pub(crate) fn is_in_motion(&self) -> bool {
+		self.next_commission.is_some()
+	}
 }
 
 /// Everything that depends on the operators alone. Shared between the registries of consecutive
@@ -190,13 +205,16 @@ mod tests {
 			role,
 			worker: Some(WorkerId::from_raw(bytes)),
 			commission_ppb: 50_000_000,
+			next_commission: None,
 			name: format!("operator {number}"),
 			endpoint: String::new(),
 			text: String::new(),
 			self_stake: 1,
 			total_stake: 2,
+			streaming: 0,
 			active: true,
 			retired: false,
+			suspended: false,
 		}
 	}
 

@@ -10,6 +10,8 @@ use subxt::{
 
 pub(crate) use generated::*;
 
+use runtime_types::sp_arithmetic::per_things::Perbill;
+
 // The macro below reads this file without telling the compiler; this line does.
 const _: &[u8] = include_bytes!("../metadata/cuckoo.scale");
 
@@ -77,6 +79,10 @@ pub(crate) fn check<C: OfflineClientAtBlockT<SubstrateConfig>>(
 		entries.validate(storage().babe().randomness()).is_ok(),
 	);
 	need(
+		"Session.Validators",
+		entries.validate(storage().session().validators()).is_ok(),
+	);
+	need(
 		"System.Account",
 		entries.validate(storage().system().account()).is_ok(),
 	);
@@ -88,8 +94,7 @@ pub(crate) fn check<C: OfflineClientAtBlockT<SubstrateConfig>>(
 		text: Vec::new(),
 	};
 	let all = || runtime_types::pallet_cuckoo_staking::types::Amount::All;
-	let commission = runtime_types::sp_arithmetic::per_things::Perbill(0);
-	let register = staking.register(role(), [0; 32], [0; 64], 0, commission, introduction());
+	let register = staking.register(role(), [0; 32], [0; 64], 0, Perbill(0), introduction());
 	need("Staking.register", calls.validate(&register).is_ok());
 	need(
 		"Staking.set_worker",
@@ -124,6 +129,31 @@ pub(crate) fn check<C: OfflineClientAtBlockT<SubstrateConfig>>(
 		calls.validate(&staking.withdraw()).is_ok(),
 	);
 	need("Staking.retire", calls.validate(&staking.retire()).is_ok());
+	need(
+		"Staking.set_commission",
+		calls.validate(&staking.set_commission(Perbill(0))).is_ok(),
+	);
+	need(
+		"Staking.rebond",
+		calls.validate(&staking.rebond(anyone(), all())).is_ok(),
+	);
+	need(
+		"Staking.reactivate",
+		calls
+			.validate(&staking.reactivate([0; 32], [0; 64]))
+			.is_ok(),
+	);
+	let params = runtime_types::pallet_cuckoo_staking_runtime_api::ValidatorParams {
+		seats: 0,
+		floor: 0,
+		yearly_inflation: Perbill(0),
+	};
+	need(
+		"Staking.set_validator_params",
+		calls
+			.validate(&staking.set_validator_params(params))
+			.is_ok(),
+	);
 	let transfer = tx().balances().transfer_keep_alive(anyone_address(), 0);
 	need(
 		"Balances.transfer_keep_alive",
@@ -222,7 +252,7 @@ pub(crate) mod tests {
 		let at = changed(|metadata| {
 			metadata.apis.retain(|api| api.name == "StakingApi");
 			metadata.pallets.retain(|pallet| {
-				["System", "Babe", "Balances", "Staking"].contains(&pallet.name.as_str())
+				["System", "Babe", "Balances", "Session", "Staking"].contains(&pallet.name.as_str())
 			});
 		});
 		check(&at).unwrap();

@@ -53,6 +53,10 @@ pub struct StakingInfo {
 	pub era: EraIndex,
 	/// Eras until unbonding stake can be withdrawn.
 	pub unbonding_eras: EraIndex,
+	/// Eras in which an offence can be proven after it happened.
+	pub evidence_eras: EraIndex,
+	/// Eras that a slash waits.
+	pub slash_defer_eras: EraIndex,
 	/// The smallest vote.
 	pub min_vote: Balance,
 }
@@ -177,8 +181,27 @@ impl Snapshot {
 		Ok(StakingInfo {
 			era: info.era,
 			unbonding_eras: info.unbonding_eras,
+			evidence_eras: info.evidence_eras,
+			slash_defer_eras: info.slash_defer_eras,
 			min_vote: info.min_vote,
 		})
+	}
+
+	pub(crate) async fn validators(&self) -> Result<Vec<AccountId>, Error> {
+		let failed = |reason: String| Error::Read {
+			what: "the validators",
+			reason,
+		};
+		let entry = self
+			.at
+			.storage()
+			.fetch(storage().session().validators(), ())
+			.await;
+		let validators = entry.map_err(|error| failed(error.to_string()))?;
+		let validators = validators
+			.decode()
+			.map_err(|error| failed(error.to_string()))?;
+		Ok(validators.into_iter().map(|account| account.0).collect())
 	}
 
 	/// This block.
@@ -262,7 +285,16 @@ struct Changed {
 }
 
 /// The staking pallet's events that change no operator.
-const UNRELATED_EVENTS: [&str; 2] = ["Withdrawn", "EraStarted"];
+const UNRELATED_EVENTS: [&str; 4] = [
+	"Withdrawn",
+	"ValidatorsPaid",
+	"ValidatorsElected",
+	"ValidatorParamsSet",
+];
+
+/// Those after which any operator may read otherwise: announced commissions come into force, a role
+/// asks for another stake.
+const SWEEPING_EVENTS: [&str; 2] = ["EraStarted", "RoleParamsSet"];
 
 /// What the events of a block tell of changes to operators. An event that neither names an operator
 /// nor is known not to matter may mean anything.
@@ -273,12 +305,15 @@ fn changes_in(events: &Events<SubstrateConfig>) -> Result<Changes, Error> {
 		if event.pallet_name() != "Staking" || UNRELATED_EVENTS.contains(&event.event_name()) {
 			continue;
 		}
+		if SWEEPING_EVENTS.contains(&event.event_name()) {
+			return Ok(Changes::Anything);
+		}
 		match event.decode_fields_unchecked_as::<Changed>() {
 			Ok(changed) => operators.insert(changed.operator.0),
 			Err(_) => {
 				info!(
 					event = event.event_name(),
-					"unknown staking event; reading all"
+					"staking event that may change anything; reading all"
 				);
 				return Ok(Changes::Anything);
 			},
@@ -294,13 +329,16 @@ fn operator(info: OperatorInfo<Static<AccountId>, Balance>) -> Operator {
 		role: info.role.0,
 		worker: info.worker.map(Into::into),
 		commission_ppb: info.commission.0,
+		next_commission: info.next_commission.map(|(rate, era)| (rate.0, era)),
 		name: text(info.name),
 		endpoint: text(info.endpoint),
 		text: text(info.text),
 		self_stake: info.self_stake,
 		total_stake: info.total_stake,
+		streaming: info.streaming,
 		active: info.active,
 		retired: info.retired,
+		suspended: info.suspended,
 	}
 }
 
@@ -368,6 +406,8 @@ mod tests {
 		);
 		assert_eq!(changes(&[withdrawn]).unwrap(), Changes::none());
 		assert_eq!(changes(&[]).unwrap(), Changes::none());
+		let era = event("EraStarted", (3u32, 18u32));
+		assert_eq!(changes(&[era]).unwrap(), Changes::Anything);
 	}
 
 	#[test]
@@ -378,7 +418,10 @@ mod tests {
 		assert!(changes(&[cut]).is_err());
 	}
 
-	/// The follower reads single operators for every event that the pallet has now.
+	/// Events after which everything is read: a role's parameters belong to every operator of it.
+	const SWEEPING_EVENTS: [&str; 1] = ["RoleParamsSet"];
+
+	/// The follower reads single operators for every event that the pallet has now, but those.
 	#[test]
 	fn every_event_names_its_operator_or_changes_none() {
 		let at = own();
@@ -389,7 +432,9 @@ mod tests {
 				.iter()
 				.any(|field| field.name.as_deref() == Some("operator"));
 			assert!(
-				named || UNRELATED_EVENTS.contains(&variant.name.as_str()),
+				named
+					|| UNRELATED_EVENTS.contains(&variant.name.as_str())
+					|| SWEEPING_EVENTS.contains(&variant.name.as_str()),
 				"{}",
 				variant.name
 			);

@@ -74,6 +74,7 @@ pub(crate) enum Changes {
 
 impl Changes {
 	/// Nothing.
+	#[cfg(test)]
 	pub(crate) fn none() -> Self {
 		Self::Operators(BTreeSet::new())
 	}

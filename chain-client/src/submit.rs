@@ -7,10 +7,13 @@ use crate::{
 	registry::BlockRef,
 	runtime::{
 		address,
-		runtime_types::{pallet_cuckoo_staking::types, sp_arithmetic::per_things::Perbill},
+		runtime_types::{
+			pallet_cuckoo_staking::types, pallet_cuckoo_staking_runtime_api::ValidatorParams,
+			sp_arithmetic::per_things::Perbill,
+		},
 		tx,
 	},
-	snapshot::block_ref,
+	snapshot::{block_ref, AtBlock},
 };
 use cuckoo_primitives::H256;
 use sp_core::{crypto::Pair as _, sr25519};
@@ -22,6 +25,10 @@ use subxt::{
 		SubstrateConfig, SubstrateExtrinsicParamsBuilder,
 	},
 	error::{BackendError, DispatchError, ExtrinsicError, RpcError, TransactionEventsError},
+	ext::{
+		scale_encode::{EncodeAsFields, FieldIter},
+		scale_type_resolver::TypeResolver,
+	},
 	transactions::{Payload, Signer, TransactionInBlock, TransactionProgress, TransactionStatus},
 };
 use tokio::time;
@@ -58,7 +65,7 @@ pub(crate) async fn submit(
 	signer: &sr25519::Pair,
 	until: Until,
 ) -> Result<Included, Error> {
-	let progress = time::timeout(SEND_TIMEOUT, send_call(client, call, signer))
+	let progress = time::timeout(SEND_TIMEOUT, send(client, call, signer))
 		.await
 		.unwrap_or(Err(Error::Timeout {
 			what: "sending a transaction",
@@ -79,11 +86,8 @@ pub(crate) async fn submit(
 		})
 }
 
-async fn send_call(
-	client: &ChainClient,
-	call: &Call,
-	signer: &sr25519::Pair,
-) -> Result<Progress, Error> {
+/// The call as the runtime at this block decodes it.
+fn call_data(at: &AtBlock, call: &Call) -> Result<Vec<u8>, Error> {
 	let staking = tx().staking();
 	match call.clone() {
 		Call::Register {
@@ -102,42 +106,127 @@ async fn send_call(
 				Perbill(commission_ppb),
 				introduction_input(introduction),
 			);
-			send(client, &call, signer).await
+			encode(at, &call)
 		},
 		Call::SetWorker {
 			worker,
 			worker_signature,
-		} => {
-			send(
-				client,
-				&staking.set_worker(worker.0, worker_signature.0),
-				signer,
-			)
-			.await
-		},
-		Call::SetIntroduction(introduction) => {
-			let call = staking.set_introduction(introduction_input(introduction));
-			send(client, &call, signer).await
-		},
-		Call::StakeMore(amount) => send(client, &staking.stake_more(amount), signer).await,
-		Call::Unstake(amount) => send(client, &staking.unstake(amount.into()), signer).await,
-		Call::Vote { operator, amount } => {
-			send(client, &staking.vote(operator.into(), amount), signer).await
-		},
+		} => encode(at, &staking.set_worker(worker.0, worker_signature.0)),
+		Call::SetIntroduction(introduction) => encode(
+			at,
+			&staking.set_introduction(introduction_input(introduction)),
+		),
+		Call::SetCommission(ppb) => encode(at, &staking.set_commission(Perbill(ppb))),
+		Call::StakeMore(amount) => encode(at, &staking.stake_more(amount)),
+		Call::Unstake(amount) => encode(at, &staking.unstake(amount.into())),
+		Call::Vote { operator, amount } => encode(at, &staking.vote(operator.into(), amount)),
 		Call::Unvote { operator, amount } => {
-			send(
-				client,
-				&staking.unvote(operator.into(), amount.into()),
-				signer,
-			)
-			.await
+			encode(at, &staking.unvote(operator.into(), amount.into()))
 		},
-		Call::Withdraw => send(client, &staking.withdraw(), signer).await,
-		Call::Retire => send(client, &staking.retire(), signer).await,
+		Call::Withdraw => encode(at, &staking.withdraw()),
+		Call::Rebond { operator, amount } => {
+			encode(at, &staking.rebond(operator.into(), amount.into()))
+		},
+		Call::Retire => encode(at, &staking.retire()),
+		Call::Reactivate {
+			worker,
+			worker_signature,
+		} => encode(at, &staking.reactivate(worker.0, worker_signature.0)),
+		Call::SetValidatorParams {
+			seats,
+			floor,
+			yearly_inflation_ppb,
+		} => {
+			let params = ValidatorParams {
+				seats,
+				floor,
+				yearly_inflation: Perbill(yearly_inflation_ppb),
+			};
+			encode(at, &staking.set_validator_params(params))
+		},
+		Call::Sudo(call) => {
+			let call = RawCall {
+				pallet: "Sudo".to_owned(),
+				name: "sudo".to_owned(),
+				fields: RawFields(call_data(at, &call)?),
+			};
+			encode(at, &call)
+		},
+		Call::Encoded(bytes) => Ok(bytes),
 		Call::Transfer { to, amount } => {
 			let call = tx().balances().transfer_keep_alive(address(&to), amount);
-			send(client, &call, signer).await
+			encode(at, &call)
 		},
+	}
+}
+
+fn encode<P: Payload>(at: &AtBlock, call: &P) -> Result<Vec<u8>, Error> {
+	let encoded = at.transactions().call_data(call);
+	encoded.map_err(|error| cannot_prepare(error.to_string()))
+}
+
+fn cannot_prepare(reason: String) -> Error {
+	Error::Read {
+		what: "what a transaction needs",
+		reason,
+	}
+}
+
+/// A call whose fields are encoded already.
+struct RawCall {
+	pallet: String,
+	name: String,
+	fields: RawFields,
+}
+
+struct RawFields(Vec<u8>);
+
+impl RawCall {
+	/// The call that these bytes are, by the names that this block's runtime has for it.
+	fn named(at: &AtBlock, call: &[u8]) -> Result<Self, Error> {
+		let unknown = || cannot_prepare("the runtime has no such call".to_owned());
+		let [pallet, name, fields @ ..] = call else {
+			return Err(unknown());
+		};
+		let pallet = at
+			.metadata_ref()
+			.pallets()
+			.find(|known| known.call_index() == *pallet)
+			.ok_or_else(unknown)?;
+		let call = pallet.call_variant_by_index(*name).ok_or_else(unknown)?;
+		Ok(Self {
+			pallet: pallet.name().to_owned(),
+			name: call.name.clone(),
+			fields: RawFields(fields.to_vec()),
+		})
+	}
+}
+
+impl Payload for RawCall {
+	type CallData = RawFields;
+
+	fn pallet_name(&self) -> &str {
+		&self.pallet
+	}
+
+	fn call_name(&self) -> &str {
+		&self.name
+	}
+
+	fn call_data(&self) -> &RawFields {
+		&self.fields
+	}
+}
+
+impl EncodeAsFields for RawFields {
+	fn encode_as_fields_to<R: TypeResolver>(
+		&self,
+		_: &mut dyn FieldIter<'_, R::TypeId>,
+		_: &R,
+		out: &mut Vec<u8>,
+	) -> Result<(), subxt::ext::scale_encode::Error> {
+		out.extend_from_slice(&self.0);
+		Ok(())
 	}
 }
 
@@ -160,32 +249,29 @@ impl From<Amount> for types::Amount {
 
 /// Signs and sends. The nonce counts what waits in the node's pool, so that several transactions can
 /// be under way.
-async fn send<P: Payload>(
+async fn send(
 	client: &ChainClient,
-	call: &P,
+	call: &Call,
 	signer: &sr25519::Pair,
 ) -> Result<Progress, Error> {
 	let signer = PairSigner(signer);
-	let failed = |reason: String| Error::Read {
-		what: "what a transaction needs",
-		reason,
-	};
 	let _sending = client.sending.lock().await;
 	let at = client.at_finalized().await?;
+	let call = RawCall::named(&at, &call_data(&at, call)?)?;
 	let nonce = client
 		.rpc
 		.system_account_next_index(&signer.account_id())
 		.await
-		.map_err(|error| failed(error.to_string()))?;
+		.map_err(|error| cannot_prepare(error.to_string()))?;
 	let params = SubstrateExtrinsicParamsBuilder::new()
 		.nonce(nonce)
 		.mortal(MORTAL_BLOCKS)
 		.build();
 	let signed = at
 		.transactions()
-		.create_signed(call, &signer, params)
+		.create_signed(&call, &signer, params)
 		.await
-		.map_err(|error| failed(error.to_string()))?;
+		.map_err(|error| cannot_prepare(error.to_string()))?;
 	let transaction = signed.hash();
 	signed
 		.submit_and_watch()

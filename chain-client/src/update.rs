@@ -1,7 +1,9 @@
 //! How a registry is read, and how it is brought up to date: whole at first, then block by block
 //! from what each block says it changed.
 //!
-//! The pallet's promise behind this: whoever changes an operator emits an event that names it.
+//! The pallet's promise behind this: whoever changes an operator emits an event that names it. What time
+//! changes alone is a commission that was announced, and until it is in force the operator says so:
+//! such operators are read at every block.
 
 use crate::{
 	error::Error,
@@ -94,7 +96,11 @@ pub(crate) async fn advance<C: Chain>(
 		return read_all(chain, last).await.map(Some);
 	}
 
-	let mut changes = Changes::none();
+	let in_motion = registry
+		.operators()
+		.filter(|operator| operator.is_in_motion())
+		.map(|operator| operator.account.clone());
+	let mut changes = Changes::Operators(in_motion.collect());
 	for head in &heads {
 		changes = changes.and(chain.at(*head).await?.changes().await?);
 	}
@@ -186,6 +192,26 @@ mod tests {
 	}
 
 	#[test]
+	fn a_commission_that_comes_into_force_is_followed_without_an_event() {
+		let model = Model::new(GENESIS);
+		let announce = Action::Announce {
+			operator: 1,
+			blocks: 2,
+		};
+		let first = model.block(&[set(1, 50), set(2, 60), announce]);
+		let chain = model.chain();
+		let mut registry = wait(read_all(&chain, first));
+		let before = registry.operator(&account(1)).unwrap().commission_ppb;
+		for in_force in [false, true, true] {
+			let head = model.block(&[]);
+			registry = wait(advance(&chain, &registry, &[head])).unwrap();
+			let now = registry.operator(&account(1)).unwrap().commission_ppb;
+			assert_eq!(now != before, in_force);
+			assert_eq!(registry, model.registry(head));
+		}
+	}
+
+	#[test]
 	fn old_heads_change_nothing_and_a_gap_reads_all() {
 		let model = Model::new(GENESIS);
 		let first = model.block(&[set(1, 50)]);
@@ -229,6 +255,7 @@ mod tests {
 			8 => (0u8..12, role(), prop::option::of(0u8..16), 0u128..40)
 				.prop_map(|(operator, role, worker, stake)| Action::Set { operator, role, worker, stake }),
 			2 => (0u8..12).prop_map(|operator| Action::Remove { operator }),
+			2 => (0u8..12, 1u32..5).prop_map(|(operator, blocks)| Action::Announce { operator, blocks }),
 			1 => (role(), 0u128..40).prop_map(|(role, minimum)| Action::SetMinimum { role, minimum }),
 		]
 	}

@@ -350,6 +350,7 @@ mod tests {
 			role,
 			worker: Some(key.worker()),
 			commission_ppb: 0,
+			next_commission: None,
 			name: key.name(),
 			endpoint: String::new(),
 			text: String::new(),
@@ -357,6 +358,8 @@ mod tests {
 			total_stake,
 			active: true,
 			retired: false,
+			suspended: false,
+			streaming: 0,
 		}
 	}
 

@@ -3,6 +3,7 @@
 //!
 //! - [`Network`] starts, kills, restarts and ends the processes. Nothing it started outlives it: an
 //!   orderly [`Network::shutdown`], a drop, a panic and even `kill -9` of the parent all end them.
+//! - [`Validators`] is a network of validators alone, with fast blocks and eras, that others can join.
 //! - [`App`] is what an app does: submit a task, wait, fetch the picture.
 //! - [`evidence`] checks a finished task against what was signed and what the chain says, without
 //!   trusting the coordinator: the draw, both signatures, the picture's hash.
@@ -16,6 +17,7 @@ mod app;
 mod binaries;
 mod error;
 pub mod evidence;
+mod folder;
 pub mod keys;
 mod network;
 mod node_rpc;
@@ -23,6 +25,7 @@ mod ports;
 mod process;
 pub mod report;
 mod spec;
+mod validators;
 
 pub use app::App;
 pub use binaries::{find_model, Binaries};
@@ -30,3 +33,4 @@ pub use error::{Error, Result};
 pub use network::{Network, Options};
 pub use node_rpc::NodeRpc;
 pub use process::{Ended, Process};
+pub use validators::Validators;

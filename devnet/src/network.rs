@@ -1,6 +1,7 @@
 //! The network: one validator, one coordinator, any number of miners.
 
 use crate::{
+	folder::Folder,
 	keys::DevKey,
 	node_rpc::NodeRpc,
 	ports::free_ports,
@@ -79,45 +80,6 @@ struct Ports {
 	node_p2p: u16,
 	node_metrics: u16,
 	coordinator: u16,
-}
-
-/// Removed when dropped, unless it is kept.
-#[derive(Debug)]
-struct Folder {
-	path: PathBuf,
-	_guard: Option<tempfile::TempDir>,
-}
-
-impl Folder {
-	fn new(keep: bool) -> Result<Self> {
-		let guard = tempfile::Builder::new()
-			.prefix("cuckoo-")
-			.tempdir()
-			.map_err(Error::io("folder of the network"))?;
-		let path = guard.path().to_owned();
-		let guard = if keep {
-			let _ = guard.keep();
-			None
-		} else {
-			Some(guard)
-		};
-		let folder = Self {
-			path,
-			_guard: guard,
-		};
-		folder.sub("logs")?;
-		Ok(folder)
-	}
-
-	fn sub(&self, name: &str) -> Result<PathBuf> {
-		let path = self.path.join(name);
-		fs::create_dir_all(&path).map_err(Error::io(format!("folder {}", path.display())))?;
-		Ok(path)
-	}
-
-	fn log(&self, name: &str) -> PathBuf {
-		self.path.join("logs").join(format!("{name}.log"))
-	}
 }
 
 impl Network {
@@ -225,7 +187,7 @@ impl Network {
 
 	/// Where data and logs are.
 	pub fn folder(&self) -> &Path {
-		&self.folder.path
+		self.folder.path()
 	}
 
 	/// The programs that run here.
@@ -451,13 +413,13 @@ impl Network {
 			args,
 			env,
 			log: self.folder.log(name),
-			dir: &self.folder.path,
+			dir: self.folder.path(),
 		})
 	}
 
 	/// The network's chain specification, written at the first call.
 	async fn chain_spec(&self) -> Result<PathBuf> {
-		let path = self.folder.path.join("chain-spec.json");
+		let path = self.folder.path().join("chain-spec.json");
 		if path.exists() {
 			return Ok(path);
 		}

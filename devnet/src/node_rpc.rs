@@ -1,4 +1,5 @@
-//! The few things asked of the node directly: which block has a number, and what is in the blocks.
+//! The few things asked of the node directly: which block has a number, what is in the blocks and who
+//! wrote them.
 
 use crate::{Error, Result};
 use codec::{Compact, Decode};
@@ -40,13 +41,34 @@ impl NodeRpc {
 
 	/// The best block's number.
 	pub async fn best_number(&self) -> Result<BlockNumber> {
-		let header: Value = self.call("chain_getHeader", rpc_params![]).await?;
-		let number = header["number"]
-			.as_str()
-			.and_then(|text| text.strip_prefix("0x"));
-		number
-			.and_then(|digits| BlockNumber::from_str_radix(digits, 16).ok())
-			.ok_or_else(|| Error::Node("the best block's header has no number".to_owned()))
+		number(&self.call("chain_getHeader", rpc_params![]).await?)
+	}
+
+	/// The last finalized block's number.
+	pub async fn finalized_number(&self) -> Result<BlockNumber> {
+		let hash: H256 = self.call("chain_getFinalizedHead", rpc_params![]).await?;
+		number(&self.call("chain_getHeader", rpc_params![hash]).await?)
+	}
+
+	/// The index of the block's author among the authorities of its session.
+	pub async fn author_index(&self, block: H256) -> Result<u32> {
+		let header: Value = self.call("chain_getHeader", rpc_params![block]).await?;
+		let logs = header["digest"]["logs"].as_array();
+		let index = logs.and_then(|logs| logs.iter().find_map(|log| author_in(log.as_str()?)));
+		index.ok_or_else(|| Error::Node(format!("block {block:?} names no author")))
+	}
+
+	/// The node's name among its peers.
+	pub async fn peer_id(&self) -> Result<String> {
+		self.call("system_localPeerId", rpc_params![]).await
+	}
+
+	/// How many peers the node is connected to.
+	pub async fn peers(&self) -> Result<u64> {
+		let health: Value = self.call("system_health", rpc_params![]).await?;
+		health["peers"]
+			.as_u64()
+			.ok_or_else(|| Error::Node("its health has no number of peers".to_owned()))
 	}
 
 	/// How many transactions the block with this number holds. What a block's author puts in by
@@ -74,6 +96,29 @@ impl NodeRpc {
 	}
 }
 
+fn number(header: &Value) -> Result<BlockNumber> {
+	let number = header["number"]
+		.as_str()
+		.and_then(|text| text.strip_prefix("0x"));
+	number
+		.and_then(|digits| BlockNumber::from_str_radix(digits, 16).ok())
+		.ok_or_else(|| Error::Node("a block's header has no number".to_owned()))
+}
+
+/// The author's index in a header's digest item, if it is the one that BABE writes before the block.
+fn author_in(item: &str) -> Option<u32> {
+	/// A digest item that the runtime may read.
+	const PRE_RUNTIME: u8 = 6;
+	let bytes = hex::decode(item.strip_prefix("0x")?).ok()?;
+	let (kind, engine, content) = <(u8, [u8; 4], Vec<u8>)>::decode(&mut bytes.as_slice()).ok()?;
+	if (kind, &engine) != (PRE_RUNTIME, b"BABE") {
+		return None;
+	}
+	// Each way to claim a slot begins with the index.
+	let (_claim, index) = <(u8, u32)>::decode(&mut content.as_slice()).ok()?;
+	Some(index)
+}
+
 /// Whether an encoded extrinsic is bare: nobody sent it. The two highest bits of the byte after the
 /// length say so (0: bare; 1: general; 2: signed).
 fn is_bare(extrinsic: &str) -> Option<bool> {
@@ -86,6 +131,7 @@ fn is_bare(extrinsic: &str) -> Option<bool> {
 #[cfg(test)]
 mod tests {
 	use super::*;
+	use codec::Encode;
 
 	#[test]
 	fn inherents_and_transactions_are_told_apart() {
@@ -95,5 +141,17 @@ mod tests {
 		assert_eq!(is_bare("0x0c450000"), Some(false));
 		assert_eq!(is_bare("0x"), None);
 		assert_eq!(is_bare("no hex"), None);
+	}
+
+	#[test]
+	fn the_author_is_read_from_babes_item_alone() {
+		let digest = |kind: u8, engine: &[u8; 4]| {
+			let claim = (2u8, 7u32, 1_234u64).encode();
+			format!("0x{}", hex::encode((kind, engine, claim).encode()))
+		};
+		assert_eq!(author_in(&digest(6, b"BABE")), Some(7));
+		assert_eq!(author_in(&digest(5, b"BABE")), None);
+		assert_eq!(author_in(&digest(6, b"FRNK")), None);
+		assert_eq!(author_in("0x06"), None);
 	}
 }

@@ -1,4 +1,4 @@
-//! What the network promises, shown on real processes: node, coordinator, miners. One network at a
+//! What the network promises, shown on real processes: nodes, coordinator, miners. One network at a
 //! time, so that two cores are enough; each test says in its name what must hold.
 //!
 //! `CUCKOO_KEEP=1` leaves each network's data and logs behind.
@@ -14,5 +14,7 @@ mod failures;
 mod hostile;
 #[path = "end_to_end/picture.rs"]
 mod picture;
+#[path = "end_to_end/seats.rs"]
+mod seats;
 #[path = "end_to_end/stake.rs"]
 mod stake;

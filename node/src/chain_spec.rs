@@ -2,6 +2,7 @@
 
 use cuckoo_primitives::{CUC_DECIMALS, SS58_PREFIX};
 use cuckoo_runtime::{
+	fast,
 	genesis_presets::{self, LOCAL_PRESET},
 	WASM_BINARY,
 };
@@ -13,45 +14,80 @@ use std::path::PathBuf;
 const PROTOCOL_ID: &str = "cuckoo";
 
 struct Network {
+	/// As `--chain` takes it.
+	chain: &'static str,
 	name: &'static str,
 	id: &'static str,
 	chain_type: ChainType,
 	preset: &'static str,
+	/// The runtime's code, unless it was not built.
+	wasm: Option<&'static [u8]>,
 }
 
-/// One validator, for a machine alone.
-const DEVELOPMENT: Network = Network {
-	name: "Cuckoo Development",
-	id: "cuckoo_dev",
-	chain_type: ChainType::Development,
-	preset: DEV_RUNTIME_PRESET,
-};
+/// What is started when no network is named.
+const DEFAULT_CHAIN: &str = "local";
 
-/// Three validators, for tests of a network.
-const LOCAL: Network = Network {
-	name: "Cuckoo Local",
-	id: "cuckoo_local",
-	chain_type: ChainType::Local,
-	preset: LOCAL_PRESET,
-};
+const NETWORKS: [Network; 4] = [
+	// One validator, for a machine alone.
+	Network {
+		chain: "dev",
+		name: "Cuckoo Development",
+		id: "cuckoo_dev",
+		chain_type: ChainType::Development,
+		preset: DEV_RUNTIME_PRESET,
+		wasm: WASM_BINARY,
+	},
+	// Three validators, for tests of a network.
+	Network {
+		chain: "local",
+		name: "Cuckoo Local",
+		id: "cuckoo_local",
+		chain_type: ChainType::Local,
+		preset: LOCAL_PRESET,
+		wasm: WASM_BINARY,
+	},
+	// The same two with blocks every second and eras of twenty: a whole life of stake in minutes.
+	Network {
+		chain: "fast",
+		name: "Cuckoo Fast Development",
+		id: "cuckoo_fast",
+		chain_type: ChainType::Development,
+		preset: DEV_RUNTIME_PRESET,
+		wasm: fast::WASM_BINARY,
+	},
+	Network {
+		chain: "fast-local",
+		name: "Cuckoo Fast Local",
+		id: "cuckoo_fast_local",
+		chain_type: ChainType::Local,
+		preset: LOCAL_PRESET,
+		wasm: fast::WASM_BINARY,
+	},
+];
 
-/// The specification with this name (`dev`, `local`), or from the file at this path. Without a name,
-/// the local network.
-pub fn load(id: &str) -> Result<GenericChainSpec, String> {
-	match id {
-		"dev" => build(DEVELOPMENT),
-		"" | "local" => build(LOCAL),
-		path => GenericChainSpec::from_json_file(PathBuf::from(path)).map_err(|error| {
-			format!("`{path}` is neither `dev` nor `local` nor a chain specification: {error}")
-		}),
+/// The specification of the network that `--chain` names, or from the file at this path. Without a
+/// name, the local network.
+pub fn load(chain: &str) -> Result<GenericChainSpec, String> {
+	let named = if chain.is_empty() {
+		DEFAULT_CHAIN
+	} else {
+		chain
+	};
+	if let Some(network) = NETWORKS.iter().find(|network| network.chain == named) {
+		return build(network);
 	}
+	GenericChainSpec::from_json_file(PathBuf::from(chain)).map_err(|error| {
+		let known = NETWORKS.map(|network| network.chain).join(", ");
+		format!("`{chain}` is no network that this node knows ({known}), and as a chain specification: {error}")
+	})
 }
 
-fn build(network: Network) -> Result<GenericChainSpec, String> {
-	let wasm = WASM_BINARY.ok_or(
+fn build(network: &Network) -> Result<GenericChainSpec, String> {
+	let wasm = network.wasm.ok_or(
 		"this node was built without its wasm runtime; build it again without SKIP_WASM_BUILD",
 	)?;
-	// Asked of the runtime's native code: its wasm gives the same answer after seconds of compiling.
+	// Asked of the runtime's native code: its wasm gives the same answer after seconds of compiling. No
+	// preset depends on the constants in which the fast runtime differs.
 	let preset = genesis_presets::get_preset(&network.preset.into())
 		.ok_or_else(|| format!("the runtime has no genesis preset `{}`", network.preset))?;
 	let patch = serde_json::from_slice(&preset)
@@ -59,7 +95,7 @@ fn build(network: Network) -> Result<GenericChainSpec, String> {
 	Ok(GenericChainSpec::builder(wasm, None)
 		.with_name(network.name)
 		.with_id(network.id)
-		.with_chain_type(network.chain_type)
+		.with_chain_type(network.chain_type.clone())
 		.with_protocol_id(PROTOCOL_ID)
 		.with_genesis_config_patch(patch)
 		.with_properties(properties())

@@ -1,5 +1,6 @@
 //! The command line.
 
+use crate::rotate_for::RotateFor;
 use sc_cli::RunCmd;
 
 /// How to begin, shown under `--help`.
@@ -7,12 +8,17 @@ const EXAMPLES: &str = "\
 Examples:
   cuckoo-node --dev
       A development chain of one validator in a temporary folder, with operators, voters and funds.
+  cuckoo-node --dev --chain fast
+      The same with blocks every second and eras of twenty, to see stake, rewards and unbonding at work.
   cuckoo-node --chain local --validator --alice --unsafe-force-node-key-generation
       One of the three validators of the local network; the others are --bob and --charlie.
+      --chain fast-local is the fast one.
   cuckoo-node --chain spec.json --base-path /var/lib/cuckoo
       A full node of the network that the file describes.
   cuckoo-node key generate-node-key --file node-key
       The key that names a node in the network.
+  cuckoo-node key rotate-for --account ADDRESS
+      New session keys in the node that runs on this machine, and the call that sets them.
   cuckoo-node export-chain-spec --chain local --raw --output spec.json
       A network's specification, to start other nodes with.";
 
@@ -34,7 +40,7 @@ pub struct Cli {
 pub enum Subcommand {
 	/// Make, inspect and insert keys.
 	#[command(subcommand)]
-	Key(sc_cli::KeySubcommand),
+	Key(Key),
 
 	/// Print a network's specification, for people or, with --raw, for other nodes.
 	ExportChainSpec(sc_cli::ExportChainSpecCmd),
@@ -59,4 +65,15 @@ pub enum Subcommand {
 
 	/// Remove the database. Keys stay.
 	PurgeChain(sc_cli::PurgeChainCmd),
+}
+
+/// What the node does with keys.
+#[derive(Debug, clap::Subcommand)]
+pub enum Key {
+	/// Make new session keys inside the running node, bound to an operator account.
+	RotateFor(RotateFor),
+
+	/// What every node of the SDK does.
+	#[command(flatten)]
+	Sdk(sc_cli::KeySubcommand),
 }

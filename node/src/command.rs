@@ -2,7 +2,7 @@
 
 use crate::{
 	chain_spec,
-	cli::{Cli, Subcommand},
+	cli::{Cli, Key, Subcommand},
 	service::{self, Components},
 };
 use cuckoo_runtime::opaque::Block;
@@ -53,7 +53,8 @@ pub fn run() -> sc_cli::Result<()> {
 		return run_node(&cli);
 	};
 	match subcommand {
-		Subcommand::Key(command) => command.run(&cli),
+		Subcommand::Key(Key::RotateFor(command)) => command.run(),
+		Subcommand::Key(Key::Sdk(command)) => command.run(&cli),
 		Subcommand::ExportChainSpec(command) => {
 			let spec = cli.load_spec(&command.chain)?;
 			command.run(spec)

@@ -7,6 +7,8 @@
 //! | `command.rs` | runs what the command line asks for |
 //! | `chain_spec.rs` | the networks that the node knows |
 //! | `service.rs` | puts the node together: client, network, consensus, workers |
+//! | `equivocation.rs` | reports authors of two blocks in one slot |
+//! | `rotate_for.rs` | session keys for an operator account, made inside a running node |
 //! | `rpc.rs` | the JSON-RPC beside what every node of the SDK has |
 
 #![deny(missing_docs)]
@@ -16,9 +18,20 @@
 mod chain_spec;
 mod cli;
 mod command;
+mod equivocation;
+mod rotate_for;
 mod rpc;
 mod service;
 
-fn main() -> sc_cli::Result<()> {
-	command::run()
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+	match command::run() {
+		Ok(()) => ExitCode::SUCCESS,
+		// As a sentence: returned from here it would be shown as Rust writes the value.
+		Err(error) => {
+			eprintln!("Error: {error}");
+			ExitCode::FAILURE
+		},
+	}
 }

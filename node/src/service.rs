@@ -1,7 +1,7 @@
 //! Puts the node together: client, transaction pool, network, BABE, GRANDPA, off-chain workers, and
 //! the servers for JSON-RPC and metrics.
 
-use crate::rpc;
+use crate::{equivocation, rpc};
 use cuckoo_runtime::{apis::RuntimeApi, opaque::Block};
 use futures::FutureExt;
 use sc_client_api::{Backend, BlockBackend};
@@ -16,7 +16,7 @@ use sc_service::{
 	WarpSyncConfig,
 };
 use sc_telemetry::{Telemetry, TelemetryHandle, TelemetryWorker};
-use sc_transaction_pool_api::OffchainTransactionPoolFactory;
+use sc_transaction_pool_api::{OffchainTransactionPoolFactory, RejectAllTxPool};
 use sp_consensus_babe::{inherents::InherentDataProvider as SlotProvider, SlotDuration};
 use sp_inherents::CreateInherentDataProviders;
 use sp_runtime::traits::{Block as BlockT, NumberFor};
@@ -137,7 +137,8 @@ pub fn components(config: &Configuration) -> Result<Components, ServiceError> {
 		client.clone(),
 		inherents.clone(),
 		select_chain.clone(),
-		OffchainTransactionPoolFactory::new(pool.clone()),
+		// Its reports of equivocations cannot be proven; those of `equivocation` take their place.
+		OffchainTransactionPoolFactory::new(RejectAllTxPool::default()),
 	)?;
 	let (import_queue, babe_worker) =
 		sc_consensus_babe::import_queue(sc_consensus_babe::ImportQueueParams {
@@ -246,6 +247,15 @@ pub fn start<Network: NetworkBackend<Block, Hash>>(
 				.boxed(),
 		);
 	}
+
+	task_manager.spawn_handle().spawn(
+		"equivocation-watch",
+		None,
+		equivocation::watch(
+			client.clone(),
+			OffchainTransactionPoolFactory::new(pool.clone()),
+		),
+	);
 
 	let voter_state = SharedVoterState::empty();
 	let rpc_sources = rpc::Sources {

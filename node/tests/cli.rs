@@ -22,7 +22,12 @@ fn exported_spec(chain: &str) -> Value {
 
 #[test]
 fn named_networks_carry_the_coin_and_a_genesis_that_can_be_patched() {
-	for (chain, id, validators) in [("dev", "cuckoo_dev", 1), ("local", "cuckoo_local", 3)] {
+	for (chain, id, validators) in [
+		("dev", "cuckoo_dev", 1),
+		("local", "cuckoo_local", 3),
+		("fast", "cuckoo_fast", 1),
+		("fast-local", "cuckoo_fast_local", 3),
+	] {
 		let spec = exported_spec(chain);
 		assert_eq!(spec["id"], id);
 		assert_eq!(spec["properties"]["tokenSymbol"], "CUC");
@@ -41,6 +46,17 @@ fn named_networks_carry_the_coin_and_a_genesis_that_can_be_patched() {
 			.iter()
 			.any(|operator| operator["role"] == "coordinator"));
 	}
+}
+
+/// The two runtimes are built in one folder: a mix-up would make a chain with the wrong times.
+#[test]
+fn fast_networks_have_another_runtime_than_the_normal_ones() {
+	let code = |chain| exported_spec(chain)["genesis"]["runtimeGenesis"]["code"].clone();
+	let (normal, fast) = (code("dev"), code("fast"));
+	assert!(normal.is_string() && fast.is_string());
+	assert_ne!(normal, fast);
+	assert_eq!(normal, code("local"));
+	assert_eq!(fast, code("fast-local"));
 }
 
 #[test]
@@ -78,6 +94,7 @@ fn an_unknown_network_is_named_in_the_error() {
 	assert!(!output.status.success());
 	let error = String::from_utf8_lossy(&output.stderr);
 	assert!(error.contains("no/such/spec.json"), "{error}");
+	assert!(error.contains("fast-local"), "{error}");
 }
 
 /// The address that everything else in the development network derives from.

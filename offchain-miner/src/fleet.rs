@@ -431,6 +431,7 @@ mod tests {
 			role,
 			worker: Some(worker(byte)),
 			commission_ppb: 0,
+			next_commission: None,
 			name: format!("operator {byte}"),
 			endpoint: endpoint.into(),
 			text: String::new(),
@@ -438,6 +439,8 @@ mod tests {
 			total_stake: 3_000_000 * CUC,
 			active: true,
 			retired: false,
+			suspended: false,
+			streaming: 0,
 		}
 	}
 

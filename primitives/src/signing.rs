@@ -90,7 +90,7 @@ impl SignedPayload for MinerLogin {
 }
 
 /// A coordinator's worker hands one attempt at a task to the miner that was drawn. Two of these for
-/// one `(coordinator, task, attempt)` that name different miners are evidence against the coordinator.
+/// one `(coordinator, task, attempt)` that differ in anything are evidence against the coordinator.
 #[derive(
 	Clone, PartialEq, Eq, Debug, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
 )]

@@ -15,7 +15,7 @@ use frame_support::{
 	weights::Weight,
 };
 use pallet_cuckoo_staking_runtime_api::{
-	OperatorInfo, PositionInfo, RoleParams, StakingInfo, UnbondingInfo,
+	OperatorInfo, PositionInfo, RoleParams, SlashInfo, StakingInfo, UnbondingInfo, ValidatorParams,
 };
 use pallet_transaction_payment::{FeeDetails, RuntimeDispatchInfo};
 use sp_consensus_grandpa::AuthorityId as GrandpaId;
@@ -292,6 +292,14 @@ sp_api::impl_runtime_apis! {
 			Staking::role_params(role)
 		}
 
+		fn validator_params() -> ValidatorParams {
+			Staking::validator_params()
+		}
+
+		fn pending_slashes(from: Option<u32>, limit: u32) -> Vec<SlashInfo<AccountId>> {
+			Staking::pending_slashes(from, limit)
+		}
+
 		fn info() -> StakingInfo<Balance> {
 			Staking::info()
 		}
@@ -311,6 +319,24 @@ sp_api::impl_runtime_apis! {
 
 		fn preset_names() -> Vec<sp_genesis_builder::PresetId> {
 			genesis_presets::preset_names()
+		}
+	}
+
+	#[cfg(feature = "runtime-benchmarks")]
+	impl frame_benchmarking::Benchmark<Block> for Runtime {
+		fn benchmark_metadata(
+			extra: bool,
+		) -> (
+			Vec<frame_benchmarking::BenchmarkList>,
+			Vec<frame_support::traits::StorageInfo>,
+		) {
+			crate::benchmarks::metadata(extra)
+		}
+
+		fn dispatch_benchmark(
+			config: frame_benchmarking::BenchmarkConfig,
+		) -> Result<Vec<frame_benchmarking::BenchmarkBatch>, alloc::string::String> {
+			crate::benchmarks::dispatch(config)
 		}
 	}
 

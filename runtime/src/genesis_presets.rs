@@ -11,7 +11,7 @@ use crate::{
 use alloc::{collections::BTreeMap, format, string::ToString, vec, vec::Vec};
 use cuckoo_primitives::{Role, WorkerId, CUC};
 use frame_support::build_struct_json_patch;
-use pallet_cuckoo_staking::{GenesisOperator, GenesisVote};
+use pallet_cuckoo_staking::{GenesisOperator, GenesisVote, ValidatorParams};
 use serde_json::Value;
 use sp_consensus_babe::AuthorityId as BabeId;
 use sp_consensus_grandpa::AuthorityId as GrandpaId;
@@ -188,7 +188,11 @@ fn genesis(validators: &[&str]) -> Value {
 		babe: BabeConfig {
 			epoch_config: BABE_GENESIS_EPOCH_CONFIG
 		},
-		staking: StakingConfig { operators, votes },
+		staking: StakingConfig {
+			operators,
+			votes,
+			validators: ValidatorParams::default(),
+		},
 		session: SessionConfig { keys },
 		sudo: SudoConfig {
 			key: Some(account("Alice"))

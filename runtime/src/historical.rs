@@ -72,7 +72,8 @@ impl<Inner: SessionManager<AccountId>> historical::SessionManager<AccountId, ()>
 
 	fn end_session(end_index: SessionIndex) {
 		Inner::end_session(end_index);
-		if let Some(oldest_reportable) = end_index.checked_sub(REPORTABLE_SESSIONS) {
+		let present = end_index.saturating_add(1);
+		if let Some(oldest_reportable) = present.checked_sub(REPORTABLE_SESSIONS) {
 			Historical::prune_up_to(oldest_reportable);
 		}
 	}

@@ -7,6 +7,7 @@
 //! | `constants.rs` | time, money, fees |
 //! | `configs/` | each pallet's configuration, by topic |
 //! | `apis.rs` | what a node and off-chain programs may ask |
+//! | `benchmarks.rs` | what the benchmarking tool may ask |
 //! | `historical.rs` | keeps the past validator sets that evidence is checked against |
 //! | `genesis_presets.rs` | the development and the local network |
 //!
@@ -22,7 +23,19 @@ extern crate alloc;
 #[cfg(feature = "std")]
 include!(concat!(env!("OUT_DIR"), "/wasm_binary.rs"));
 
+/// The wasm runtime that is built with the feature `fast-runtime`, whether or not this crate is.
+#[cfg(feature = "std")]
+pub mod fast {
+	#[cfg(not(feature = "fast-runtime"))]
+	include!(concat!(env!("OUT_DIR"), "/fast_wasm_binary.rs"));
+
+	#[cfg(feature = "fast-runtime")]
+	pub use super::WASM_BINARY;
+}
+
 pub mod apis;
+#[cfg(feature = "runtime-benchmarks")]
+mod benchmarks;
 pub mod configs;
 pub mod constants;
 pub mod genesis_presets;
@@ -82,8 +95,8 @@ pub type UncheckedExtrinsic =
 /// The bytes that a transaction's sender signs.
 pub type SignedPayload = generic::SignedPayload<RuntimeCall, TxExtension>;
 
-/// Migrations of this release, run once after the upgrade. None yet.
-pub type Migrations = ();
+/// Migrations of this release, run once after the upgrade.
+pub type Migrations = (pallet_cuckoo_staking::migrations::V1ToV2<Runtime>,);
 
 /// Runs blocks.
 pub type Executive = frame_executive::Executive<
@@ -121,7 +134,7 @@ pub const VERSION: RuntimeVersion = RuntimeVersion {
 	spec_name: alloc::borrow::Cow::Borrowed("cuckoo"),
 	impl_name: alloc::borrow::Cow::Borrowed("cuckoo"),
 	authoring_version: 1,
-	spec_version: 1,
+	spec_version: 2,
 	impl_version: 1,
 	apis: apis::RUNTIME_API_VERSIONS,
 	transaction_version: 1,
@@ -165,9 +178,6 @@ mod runtime {
 	#[runtime::pallet_index(2)]
 	pub type Babe = pallet_babe;
 
-	#[runtime::pallet_index(3)]
-	pub type Authorship = pallet_authorship;
-
 	#[runtime::pallet_index(10)]
 	pub type Balances = pallet_balances;
 
@@ -188,6 +198,10 @@ mod runtime {
 
 	#[runtime::pallet_index(33)]
 	pub type Grandpa = pallet_grandpa;
+
+	// After the session: a session's first block has an author of the new validators already.
+	#[runtime::pallet_index(34)]
+	pub type Authorship = pallet_authorship;
 
 	#[runtime::pallet_index(40)]
 	pub type Utility = pallet_utility;

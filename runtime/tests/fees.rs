@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{account, state_of};
+use common::{account, block, state_of};
 use cuckoo_primitives::{Balance, CUC};
 use cuckoo_runtime::{
 	configs::{BurnFeeTipAuthor, FeeMultiplierUpdate, RuntimeBlockWeights},
@@ -65,6 +65,31 @@ fn full_blocks_raise_the_price_and_empty_ones_lower_it() {
 		let one = Multiplier::saturating_from_integer(1);
 		assert!(multiplier_after_blocks(100, full) > one);
 		assert!(multiplier_after_blocks(100, Weight::zero()) < one);
+	});
+}
+
+/// As blocks run it: the next block's price follows from what this one holds.
+#[test]
+fn a_full_block_makes_the_next_one_dearer() {
+	state_of("development").execute_with(|| {
+		let fill = |part: u64| {
+			let limit = RuntimeBlockWeights::get()
+				.get(DispatchClass::Normal)
+				.max_total;
+			let limit = limit.expect("normal blocks are bounded").ref_time();
+			let fill = Weight::from_parts(limit / 100 * part, 0);
+			block(|| System::register_extra_weight_unchecked(fill, DispatchClass::Normal));
+			TransactionPayment::next_fee_multiplier()
+		};
+		let start = TransactionPayment::next_fee_multiplier();
+		let full = fill(100);
+		assert!(full > start, "full blocks are above the target");
+		assert_eq!(fill(25), full, "a quarter is the target");
+		assert!(fill(0) < full, "empty blocks are below it");
+		let before = transfer_fee();
+		fill(100);
+		fill(100);
+		assert!(transfer_fee() > before);
 	});
 }
 

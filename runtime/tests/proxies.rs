@@ -2,9 +2,12 @@
 
 mod common;
 
+use codec::Encode;
 use common::{account, state_of};
 use cuckoo_primitives::CUC;
-use cuckoo_runtime::{configs::ProxyType, Balances, Proxy, RuntimeCall, RuntimeOrigin, Staking};
+use cuckoo_runtime::{
+	configs::ProxyType, Balances, Proxy, Runtime, RuntimeCall, RuntimeOrigin, SessionKeys, Staking,
+};
 use frame_support::assert_ok;
 use sp_runtime::MultiAddress;
 
@@ -68,6 +71,21 @@ fn a_staking_proxy_votes_and_does_not_transfer() {
 		assert_eq!(alices_vote(), 2 * AMOUNT);
 		assert_eq!(eves_gain(|| act_for_alice(transfer())), 0);
 		assert_eq!(eves_gain(|| act_for_alice(batch(transfer()))), 0);
+	});
+}
+
+/// A validator's operator account stays cold while its proxy renews the session keys.
+#[test]
+fn a_staking_proxy_sets_session_keys() {
+	state_of("development").execute_with(|| {
+		make_bob_proxy(ProxyType::Staking);
+		let generated = SessionKeys::generate(&account("//Alice").encode(), None);
+		act_for_alice(RuntimeCall::Session(pallet_session::Call::set_keys {
+			keys: generated.keys.clone(),
+			proof: generated.proof.encode(),
+		}));
+		let set = pallet_session::NextKeys::<Runtime>::get(account("//Alice"));
+		assert_eq!(set, Some(generated.keys));
 	});
 }
 

@@ -50,6 +50,7 @@ fn registry(block: u32, miners: u32, is_active: impl Fn(u32) -> bool) -> Arc<Reg
 			role: Role::Miner,
 			worker: Some(WorkerId::from_raw(key)),
 			commission_ppb: 0,
+			next_commission: None,
 			name: String::new(),
 			endpoint: String::new(),
 			text: String::new(),
@@ -57,6 +58,8 @@ fn registry(block: u32, miners: u32, is_active: impl Fn(u32) -> bool) -> Arc<Reg
 			total_stake: stake,
 			active: is_active(number),
 			retired: false,
+			suspended: false,
+			streaming: 0,
 		}
 	});
 	let block = BlockRef {

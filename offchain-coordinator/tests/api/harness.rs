@@ -58,6 +58,7 @@ pub fn operator(name: &str, role: Role, stake: Balance) -> Operator {
 		role,
 		worker: Some(pair(name).public()),
 		commission_ppb: 0,
+		next_commission: None,
 		name: name.into(),
 		endpoint: String::new(),
 		text: String::new(),
@@ -65,6 +66,8 @@ pub fn operator(name: &str, role: Role, stake: Balance) -> Operator {
 		total_stake: stake,
 		active: stake > role.default_min_self_stake(),
 		retired: false,
+		suspended: false,
+		streaming: 0,
 	}
 }
 

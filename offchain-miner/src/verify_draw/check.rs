@@ -444,6 +444,7 @@ mod tests {
 			role,
 			worker: Some(key(byte).public()),
 			commission_ppb: 0,
+			next_commission: None,
 			name: String::new(),
 			endpoint: String::new(),
 			text: String::new(),
@@ -451,6 +452,8 @@ mod tests {
 			total_stake: stake,
 			active: true,
 			retired: false,
+			suspended: false,
+			streaming: 0,
 		}
 	}
 

@@ -67,6 +67,7 @@ fn operator(byte: u8, worker: u8, role: Role, endpoint: String) -> Operator {
 		role,
 		worker: Some(key(worker).public()),
 		commission_ppb: 0,
+		next_commission: None,
 		name: format!("operator {byte}"),
 		endpoint,
 		text: String::new(),
@@ -74,6 +75,8 @@ fn operator(byte: u8, worker: u8, role: Role, endpoint: String) -> Operator {
 		total_stake: 3_000_000 * CUC,
 		active: true,
 		retired: false,
+		suspended: false,
+		streaming: 0,
 	}
 }
 

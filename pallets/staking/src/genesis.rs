@@ -7,13 +7,15 @@ use frame_support::{
 	ensure,
 	pallet_prelude::DispatchResult,
 	traits::fungible::{Inspect, Mutate},
+	BoundedVec,
 };
+use pallet_cuckoo_staking_runtime_api::ValidatorParams;
 use serde::{Deserialize, Serialize};
 use sp_runtime::Perbill;
 
 use crate::{
-	types::{IntroductionInput, RoleRules},
-	Config, Pallet, Rules,
+	types::{default_role_params, EraStartedAt, IntroductionInput},
+	Config, Pallet, RecentEras, RoleParameters, ValidatorParameters,
 };
 
 /// An operator at genesis. Its stake comes out of its account's balance.
@@ -53,13 +55,21 @@ pub struct GenesisVote {
 impl<T: Config> Pallet<T> {
 	/// Sets the roles' rules, opens the pot, registers the operators and casts the votes. The
 	/// balances pallet has to be built first.
-	pub(crate) fn build_genesis(operators: &[GenesisOperator], votes: &[GenesisVote]) {
+	pub(crate) fn build_genesis(
+		operators: &[GenesisOperator],
+		votes: &[GenesisVote],
+		validators: ValidatorParams,
+	) {
 		for role in Role::ALL {
-			let rules = RoleRules {
-				min_self_stake: role.default_min_self_stake(),
-			};
-			Rules::<T>::insert(role, rules);
+			RoleParameters::<T>::insert(role, default_role_params(role));
 		}
+		if let Err(error) = Self::checked_validator_params(&validators) {
+			panic!("genesis validator parameters {validators:?}: {error:?}");
+		}
+		ValidatorParameters::<T>::put(validators);
+		RecentEras::<T>::put(BoundedVec::truncate_from(alloc::vec![
+			EraStartedAt::default()
+		]));
 		Self::open_pot();
 		for operator in operators {
 			if let Err(error) = Self::genesis_register(operator) {

@@ -4,55 +4,79 @@
 
 extern crate alloc;
 
+pub mod budget;
+pub mod election;
+pub mod evidence;
+pub mod migrations;
 pub mod pool;
+pub mod slash;
+pub mod stake;
+pub mod weights;
 
+#[cfg(feature = "runtime-benchmarks")]
+mod benchmarking;
 mod genesis;
 mod operators;
+mod rewards;
 mod sessions;
+mod slashing;
 #[cfg(any(test, feature = "try-runtime"))]
 mod try_state;
 mod types;
 mod unbonding;
 mod views;
 mod votes;
-mod weights;
 
 #[cfg(test)]
 mod mock;
 #[cfg(test)]
 mod tests;
 
+pub use evidence::{Evidence, Signed};
 pub use genesis::{GenesisOperator, GenesisVote};
 pub use pallet::*;
+pub use pallet_cuckoo_staking_runtime_api::{RoleParams, ValidatorParams};
+pub use rewards::RewardSink;
+pub use sessions::{SessionAccess, SessionOf};
 pub use types::{
-	Amount, DescendingStake, Introduction, IntroductionInput, Operator, RoleRules, RoleTotals,
-	UnbondingChunk, WorkerOwner, MAX_RELEASED_WORKERS,
+	default_role_params, Amount, Commission, DescendingStake, EraStartedAt, Introduction,
+	IntroductionInput, Offence, Operator, RoleTotals, Slash, SlashId, SlashQueueBounds,
+	UnbondingChunk, WorkerOwner, MAX_ERAS, MAX_PROOFS, MAX_RECOUNT, MAX_RELEASED_WORKERS,
 };
+pub use weights::WeightInfo;
 
 /// The staking pallet.
 #[frame_support::pallet]
 pub mod pallet {
 	use super::{
+		evidence::Evidence,
 		pool::{Pool, PoolError, Position},
+		sessions::SessionAccess,
+		stake::Stream,
 		types::*,
-		weights,
+		weights::WeightInfo,
 	};
-	use alloc::vec::Vec;
-	use cuckoo_primitives::{AccountId, Balance, EraIndex, Role, WorkerId, WorkerSignature, H256};
+	use alloc::{boxed::Box, vec::Vec};
+	use cuckoo_primitives::{
+		AccountId, Balance, BlockNumber, EraIndex, Role, WorkerId, WorkerSignature, H256,
+	};
 	use frame_support::{
 		pallet_prelude::*,
-		traits::{fungible, tokens::Preservation},
+		traits::{fungible, tokens::Preservation, OnUnbalanced},
 		PalletId,
 	};
 	use frame_system::pallet_prelude::*;
 	use pallet_cuckoo_staking_runtime_api::{
-		OperatorInfo, PositionInfo, RoleParams, UnbondingInfo,
+		OperatorInfo, PositionInfo, RoleParams, SlashInfo, UnbondingInfo, ValidatorParams,
 	};
 	use sp_runtime::{traits::AccountIdConversion, Perbill};
 	use sp_staking::SessionIndex;
 
 	/// The version of the storage's layout.
-	const STORAGE_VERSION: StorageVersion = StorageVersion::new(1);
+	pub(crate) const STORAGE_VERSION: StorageVersion = StorageVersion::new(2);
+
+	/// Most slashes that a block applies by itself.
+	const MAX_IDLE_SLASHES: u32 = 16;
 
 	#[pallet::pallet]
 	#[pallet::storage_version(STORAGE_VERSION)]
@@ -63,7 +87,18 @@ pub mod pallet {
 		frame_system::Config<RuntimeEvent: From<Event<Self>>, AccountId = AccountId, Hash = H256>
 	{
 		/// CUC.
-		type Currency: fungible::Inspect<AccountId, Balance = Balance> + fungible::Mutate<AccountId>;
+		type Currency: fungible::Inspect<AccountId, Balance = Balance>
+			+ fungible::Mutate<AccountId>
+			+ fungible::Balanced<AccountId>;
+
+		/// Who sets parameters and cancels slashes.
+		type GovernanceOrigin: EnsureOrigin<Self::RuntimeOrigin>;
+
+		/// The session pallet.
+		type Session: SessionAccess;
+
+		/// Gets what is slashed and not the reporter's. `()` burns it.
+		type OnSlash: OnUnbalanced<fungible::Credit<AccountId, Self::Currency>>;
 
 		/// Names the pot: the account without a key that holds all staked tokens.
 		#[pallet::constant]
@@ -76,6 +111,38 @@ pub mod pallet {
 		/// How many eras stake that leaves stays in reach of a slash before it can be withdrawn.
 		#[pallet::constant]
 		type UnbondingEras: Get<EraIndex>;
+
+		/// How many eras after its own an offence can be proven.
+		#[pallet::constant]
+		type EvidenceEras: Get<EraIndex>;
+
+		/// How many eras a slash waits before it is applied, so that governance can look at it.
+		#[pallet::constant]
+		type SlashDeferEras: Get<EraIndex>;
+
+		/// The reporter's part of a slash.
+		#[pallet::constant]
+		type ReporterShare: Get<Perbill>;
+
+		/// How many blocks an era has when none is missing: a reward streams for so long, and so many
+		/// blocks share an era's pay.
+		#[pallet::constant]
+		type BlocksPerEra: Get<BlockNumber>;
+
+		/// How long an era is, in milliseconds.
+		#[pallet::constant]
+		type EraMillis: Get<u64>;
+
+		/// By how much a commission can be raised from one era to the next.
+		#[pallet::constant]
+		type MaxCommissionRaise: Get<Perbill>;
+
+		/// Most validators, whatever the number of seats is set to.
+		#[pallet::constant]
+		type MaxValidators: Get<u32>;
+
+		/// What calls cost.
+		type WeightInfo: WeightInfo;
 
 		/// The smallest vote, and the least that may be left of one. It pays for the storage.
 		#[pallet::constant]
@@ -108,18 +175,30 @@ pub mod pallet {
 	#[pallet::storage]
 	pub type CurrentEra<T: Config> = StorageValue<_, EraIndex, ValueQuery>;
 
-	/// `() -> session`: the session in which the era began.
+	/// `() -> beginnings`: where the present era began, and those before it of which evidence still
+	/// counts; the oldest first.
 	#[pallet::storage]
-	pub type EraStart<T: Config> = StorageValue<_, SessionIndex, ValueQuery>;
+	pub type RecentEras<T: Config> =
+		StorageValue<_, BoundedVec<EraStartedAt, ConstU32<MAX_ERAS>>, ValueQuery>;
 
 	/// `() -> amount`: the tokens that the pot owes to stakers. Moves only together with a transfer
 	/// into or out of the pot, so that it counts the same money a second way: see invariant 1.
 	#[pallet::storage]
 	pub type Held<T: Config> = StorageValue<_, Balance, ValueQuery>;
 
-	/// `role -> rules`: what the role asks for. Set at genesis for every role.
+	/// `role -> parameters`: what the role asks for, and what an offence in it costs. Set at genesis
+	/// for every role.
 	#[pallet::storage]
-	pub type Rules<T: Config> = StorageMap<_, Twox64Concat, Role, RoleRules, OptionQuery>;
+	pub type RoleParameters<T: Config> =
+		StorageMap<_, Twox64Concat, Role, RoleParams<Balance>, OptionQuery>;
+
+	/// `() -> parameters`: seats and pay of validators.
+	#[pallet::storage]
+	pub type ValidatorParameters<T: Config> = StorageValue<_, ValidatorParams, ValueQuery>;
+
+	/// `validator -> blocks`: how many it has authored in the present era.
+	#[pallet::storage]
+	pub type AuthoredBlocks<T: Config> = StorageMap<_, Twox64Concat, AccountId, u32, ValueQuery>;
 
 	/// `role -> totals`: the active operators of the role and their stake.
 	#[pallet::storage]
@@ -167,6 +246,10 @@ pub mod pallet {
 	#[pallet::storage]
 	pub type Pools<T: Config> = StorageMap<_, Blake2_128Concat, AccountId, Pool, ValueQuery>;
 
+	/// `operator -> stream`: rewards on their way into its pool. None when nothing is left of them.
+	#[pallet::storage]
+	pub type Streams<T: Config> = StorageMap<_, Blake2_128Concat, AccountId, Stream, ValueQuery>;
+
 	/// `(voter, operator) -> position`: shares of the operator's pool. An operator's own stake is its
 	/// position in its own pool.
 	#[pallet::storage]
@@ -196,6 +279,24 @@ pub mod pallet {
 		ValueQuery,
 	>;
 
+	/// `operator -> offences`: by era, as far as they can still count.
+	#[pallet::storage]
+	pub type Offences<T: Config> = StorageMap<
+		_,
+		Blake2_128Concat,
+		AccountId,
+		BoundedVec<Offence, ConstU32<MAX_ERAS>>,
+		ValueQuery,
+	>;
+
+	/// `number -> slash`: those that wait.
+	#[pallet::storage]
+	pub type Slashes<T: Config> = StorageMap<_, Twox64Concat, SlashId, Slash, OptionQuery>;
+
+	/// `() -> bounds`: between which numbers slashes wait, the oldest first.
+	#[pallet::storage]
+	pub type SlashQueue<T: Config> = StorageValue<_, SlashQueueBounds, ValueQuery>;
+
 	/// `(role, stake, operator) -> ()`: active validators and coordinators in the order of their
 	/// stake, most first, ties by account. The keys are not hashed, so that storage itself keeps the
 	/// order: an update costs two writes at any number of operators, and nobody can push another
@@ -220,6 +321,8 @@ pub mod pallet {
 		pub operators: Vec<crate::GenesisOperator>,
 		/// Votes.
 		pub votes: Vec<crate::GenesisVote>,
+		/// Seats and pay of validators.
+		pub validators: ValidatorParams,
 		/// Nothing.
 		#[serde(skip)]
 		pub _config: core::marker::PhantomData<T>,
@@ -228,7 +331,7 @@ pub mod pallet {
 	#[pallet::genesis_build]
 	impl<T: Config> BuildGenesisConfig for GenesisConfig<T> {
 		fn build(&self) {
-			Pallet::<T>::build_genesis(&self.operators, &self.votes);
+			Pallet::<T>::build_genesis(&self.operators, &self.votes, self.validators);
 		}
 	}
 
@@ -271,6 +374,31 @@ pub mod pallet {
 			operator: AccountId,
 			/// The era in which it retired.
 			era: EraIndex,
+		},
+		/// An operator is back in service, after it had retired or was suspended.
+		OperatorReactivated {
+			/// The operator.
+			operator: AccountId,
+			/// What it does.
+			role: Role,
+			/// The key that signs its off-chain messages.
+			worker: WorkerId,
+		},
+		/// An operator is out of service, because an offence of it was proven.
+		OperatorSuspended {
+			/// The operator.
+			operator: AccountId,
+			/// What it does.
+			role: Role,
+		},
+		/// An operator has announced another commission.
+		CommissionSet {
+			/// The operator.
+			operator: AccountId,
+			/// The part of rewards that it will keep.
+			commission: Perbill,
+			/// The first era in which it does.
+			effective_era: EraIndex,
 		},
 		/// An operator has a new worker key.
 		WorkerSet {
@@ -344,6 +472,98 @@ pub mod pallet {
 			/// The first era in which the amount can be withdrawn.
 			withdrawable_era: EraIndex,
 		},
+		/// An account has taken stake that was on its way out back into the pool.
+		Rebonded {
+			/// The account.
+			account: AccountId,
+			/// The operator.
+			operator: AccountId,
+			/// What came back.
+			amount: Balance,
+			/// What its position is worth now.
+			position: Balance,
+			/// The whole pool now.
+			total_stake: Balance,
+		},
+		/// An operator and its voters have earned.
+		Rewarded {
+			/// The operator.
+			operator: AccountId,
+			/// The whole reward. What is not commission streams into the pool over an era.
+			amount: Balance,
+			/// The operator's part beforehand, staked at once.
+			commission: Balance,
+		},
+		/// An era's blocks have been paid.
+		ValidatorsPaid {
+			/// The era.
+			era: EraIndex,
+			/// What all its blocks would have been paid.
+			budget: Balance,
+			/// What was issued.
+			paid: Balance,
+		},
+		/// Validators have been elected who are not the present ones.
+		ValidatorsElected {
+			/// The first session in which they validate.
+			session: SessionIndex,
+			/// They.
+			validators: Vec<AccountId>,
+		},
+		/// An offence was proven. Its slash waits.
+		SlashQueued {
+			/// The slash's number.
+			slash: SlashId,
+			/// Whose stake.
+			operator: AccountId,
+			/// The era of the offence.
+			era: EraIndex,
+			/// The part that is to be gone of what is in reach.
+			fraction: Perbill,
+			/// Who proved it.
+			reporter: Option<AccountId>,
+			/// The first era in which it can be applied.
+			due_era: EraIndex,
+		},
+		/// A slash was applied.
+		Slashed {
+			/// The slash's number.
+			slash: SlashId,
+			/// Whose stake.
+			operator: AccountId,
+			/// What was taken, from the operator first.
+			amount: Balance,
+			/// Who had proven the offence.
+			reporter: Option<AccountId>,
+			/// The reporter's part of it.
+			reporter_reward: Balance,
+		},
+		/// A slash was cancelled. It will never be applied.
+		SlashCancelled {
+			/// The slash's number.
+			slash: SlashId,
+			/// Whose stake.
+			operator: AccountId,
+		},
+		/// An operator was compared with its role's minimum, and its stake brought up to date.
+		Recounted {
+			/// The operator.
+			operator: AccountId,
+			/// The whole pool now.
+			total_stake: Balance,
+		},
+		/// A role has other parameters.
+		RoleParamsSet {
+			/// The role.
+			role: Role,
+			/// Its parameters.
+			params: RoleParams<Balance>,
+		},
+		/// Validators have other parameters.
+		ValidatorParamsSet {
+			/// The parameters.
+			params: ValidatorParams,
+		},
 		/// Unbonded stake has been paid out.
 		Withdrawn {
 			/// The account.
@@ -370,6 +590,18 @@ pub mod pallet {
 		OperatorAlreadyExists,
 		/// This operator has retired and takes no more stake or changes. Choose another operator.
 		OperatorRetired,
+		/// An offence of this operator was proven, and it takes no stake until it is back in service.
+		/// Choose another operator.
+		OperatorSuspended,
+		/// The operator is in service: neither retired nor suspended. There is nothing to come back
+		/// from.
+		OperatorInService,
+		/// A slash waits for this operator. Wait until it has been applied or cancelled: look up the
+		/// pending slashes for its era.
+		SlashPending,
+		/// The commission rises by more than the constant maxCommissionRaise above the one in force.
+		/// Raise it in steps, one an era.
+		CommissionRaiseTooLarge,
 		/// The operator's own stake would not exceed its role's minimum. Stake more than the minimum;
 		/// to take everything out, retire first.
 		SelfStakeTooLow,
@@ -404,7 +636,8 @@ pub mod pallet {
 		PositionNotFound,
 		/// The position is worth less than the amount. Use a smaller amount, or take all of it.
 		PositionTooSmall,
-		/// The amount is zero, or too small to buy a share of the pool. Use a larger amount.
+		/// The amount is zero, or too small to buy a share of the pool, or less than the smallest vote
+		/// where there is no own stake yet. Use a larger amount.
 		AmountTooSmall,
 		/// The amount is larger than a pool can hold. Use a smaller amount.
 		AmountTooLarge,
@@ -414,6 +647,29 @@ pub mod pallet {
 		MaxUnbondingChunksExceeded,
 		/// Nothing can be withdrawn yet. Look up in which era the unbonding stake can be.
 		NothingToWithdraw,
+		/// None of your stake is on its way out of this operator. Look up the unbonding stake.
+		NothingToRebond,
+		/// Nobody has stake on this operator.
+		PoolEmpty,
+		/// The messages do not prove an offence: they must differ, be about the same assignment or
+		/// attempt, and both carry the signature of the operator's worker on this chain.
+		EvidenceInvalid,
+		/// The offence is too long ago, or the worker's owner is no longer on record. Offences count
+		/// for the constant evidenceEras.
+		EvidenceTooOld,
+		/// This evidence was used before, or as many proofs for this operator and era as are remembered.
+		/// A proof counts once, whatever became of its slash.
+		EvidenceUsed,
+		/// An offence as large was proven for this operator and era before. One era is punished once,
+		/// by its largest offence.
+		OffenceAlreadyCounted,
+		/// No slash with this number waits. Look up the pending slashes.
+		SlashNotFound,
+		/// No slash is due. Look up the pending slashes for the era.
+		NoSlashDue,
+		/// The parameters cannot be used: a minimum below the smallest vote, an inflation above a
+		/// half, no seat, or more seats or a higher floor than the constant maxValidators.
+		ParamsInvalid,
 	}
 
 	impl<T> From<PoolError> for Error<T> {
@@ -423,12 +679,37 @@ pub mod pallet {
 				PoolError::Overflow => Error::AmountTooLarge,
 				PoolError::TooLarge => Error::PositionTooSmall,
 				PoolError::Worthless => Error::PoolWorthless,
+				PoolError::Empty => Error::PoolEmpty,
 			}
 		}
 	}
 
 	#[pallet::hooks]
 	impl<T: Config> Hooks<BlockNumberFor<T>> for Pallet<T> {
+		/// Charges once a block for what every call that moves stake writes and the block therefore
+		/// writes once: the pot, what it holds, a role's totals, the author's count.
+		fn on_initialize(_: BlockNumberFor<T>) -> Weight {
+			T::WeightInfo::hot_storage()
+		}
+
+		/// Applies the slashes that are due, as far as the block has room. In blocks that are always
+		/// full anybody can do it by `apply_slashes`.
+		fn on_idle(_: BlockNumberFor<T>, remaining: Weight) -> Weight {
+			let base = T::WeightInfo::apply_slashes(0);
+			let each = T::WeightInfo::apply_slashes(1).saturating_sub(base);
+			let room = remaining
+				.saturating_sub(base)
+				.checked_div_per_component(&each)
+				.unwrap_or(0)
+				.min(u64::from(MAX_IDLE_SLASHES));
+			let room = u32::try_from(room).unwrap_or(0);
+			if room == 0 {
+				return Weight::zero();
+			}
+			let applied = Self::apply_due(room);
+			T::WeightInfo::apply_slashes(applied)
+		}
+
 		fn integrity_test() {
 			Self::check_config();
 		}
@@ -439,8 +720,6 @@ pub mod pallet {
 		}
 	}
 
-	// The numbers of calls that belong between these (set_commission 3, reactivate 7, rebond 10) are
-	// left free, so that the order stays readable when they come.
 	#[pallet::call]
 	impl<T: Config> Pallet<T> {
 		/// Become an operator: take a role, bind a worker key, and put in your own stake, which must
@@ -449,8 +728,14 @@ pub mod pallet {
 		/// `worker_signature` is the worker key's over the worker proof with this account and its
 		/// present worker nonce: it shows that the key is held and agrees. An account that has
 		/// retired may register again, in any role, once its pool is empty.
+		///
+		/// - Origin: any account.
+		/// - Errors: `OperatorAlreadyExists`, `SlashPending`, `WorkerProofInvalid`, `WorkerAlreadyExists`,
+		///   `SelfStakeTooLow`, `BalanceTooLow`, and those of the introduction.
+		/// - Events: `OperatorRegistered`, `OperatorActivated`.
+		/// - Complexity: linear in the workers that were let go of, at most 16.
 		#[pallet::call_index(0)]
-		#[pallet::weight(weights::register::<T>())]
+		#[pallet::weight(T::WeightInfo::register())]
 		pub fn register(
 			origin: OriginFor<T>,
 			role: Role,
@@ -469,8 +754,14 @@ pub mod pallet {
 
 		/// Replace your worker key. What the old one signed stays attributable to you, and no other
 		/// operator can bind it, until the unbonding time is over.
+		///
+		/// - Origin: the operator's account.
+		/// - Errors: `OperatorNotFound`, `OperatorRetired`, `WorkerProofInvalid`, `WorkerAlreadyExists`,
+		///   `MaxReleasedWorkersExceeded`.
+		/// - Events: `WorkerSet`.
+		/// - Complexity: linear in the workers that were let go of, at most 16.
 		#[pallet::call_index(1)]
-		#[pallet::weight(weights::set_worker::<T>())]
+		#[pallet::weight(T::WeightInfo::set_worker())]
 		pub fn set_worker(
 			origin: OriginFor<T>,
 			worker: WorkerId,
@@ -481,8 +772,14 @@ pub mod pallet {
 		}
 
 		/// Replace your introduction: name, endpoint and text.
+		///
+		/// - Origin: the operator's account.
+		/// - Errors: `OperatorNotFound`, `OperatorRetired`, `MaxNameLenExceeded`, `MaxEndpointLenExceeded`,
+		///   `MaxTextLenExceeded`, `IntroductionNotText`.
+		/// - Events: `IntroductionSet`.
+		/// - Complexity: constant.
 		#[pallet::call_index(2)]
-		#[pallet::weight(weights::set_introduction::<T>())]
+		#[pallet::weight(T::WeightInfo::set_introduction())]
 		pub fn set_introduction(
 			origin: OriginFor<T>,
 			introduction: IntroductionInput,
@@ -492,9 +789,28 @@ pub mod pallet {
 			Self::do_set_introduction(operator, introduction)
 		}
 
+		/// Announce another commission: the part of rewards that you keep before your voters share the
+		/// rest. It is in force from the next era on; until then another announcement replaces it.
+		///
+		/// - Origin: the operator's account.
+		/// - Errors: `OperatorNotFound`, `OperatorRetired`, `CommissionRaiseTooLarge`.
+		/// - Events: `CommissionSet`.
+		/// - Complexity: constant.
+		#[pallet::call_index(3)]
+		#[pallet::weight(T::WeightInfo::set_commission())]
+		pub fn set_commission(origin: OriginFor<T>, commission: Perbill) -> DispatchResult {
+			let operator = ensure_signed(origin)?;
+			Self::do_set_commission(operator, commission)
+		}
+
 		/// Put more of your own stake into your pool.
+		///
+		/// - Origin: the operator's account.
+		/// - Errors: `OperatorNotFound`, `OperatorRetired`, `BalanceTooLow`, `AmountTooSmall`.
+		/// - Events: `Staked`; `OperatorActivated` when the stake is enough.
+		/// - Complexity: constant.
 		#[pallet::call_index(4)]
-		#[pallet::weight(weights::stake_more::<T>())]
+		#[pallet::weight(T::WeightInfo::stake_more())]
 		pub fn stake_more(
 			origin: OriginFor<T>,
 			#[pallet::compact] amount: Balance,
@@ -505,8 +821,14 @@ pub mod pallet {
 
 		/// Take some of your own stake out. It can be withdrawn after the unbonding time. Unless you
 		/// have retired, what stays must exceed the role's minimum.
+		///
+		/// - Origin: the operator's account.
+		/// - Errors: `OperatorNotFound`, `PositionNotFound`, `PositionTooSmall`, `SelfStakeTooLow`,
+		///   `RemainderTooSmall`, `MaxUnbondingChunksExceeded`.
+		/// - Events: `Unstaked`.
+		/// - Complexity: linear in the account's unbonding chunks.
 		#[pallet::call_index(5)]
-		#[pallet::weight(weights::unstake::<T>())]
+		#[pallet::weight(T::WeightInfo::unstake())]
 		pub fn unstake(origin: OriginFor<T>, amount: Amount) -> DispatchResult {
 			let operator = ensure_signed(origin)?;
 			Self::do_unstake(operator, amount)
@@ -514,17 +836,48 @@ pub mod pallet {
 
 		/// Stop being an operator. Your worker is released, you take no more votes, and all stake can
 		/// be taken out, yours and your voters'.
+		///
+		/// - Origin: the operator's account.
+		/// - Errors: `OperatorNotFound`, `OperatorRetired`.
+		/// - Events: `OperatorRetired`, `OperatorDeactivated`.
+		/// - Complexity: constant.
 		#[pallet::call_index(6)]
-		#[pallet::weight(weights::retire::<T>())]
+		#[pallet::weight(T::WeightInfo::retire())]
 		pub fn retire(origin: OriginFor<T>) -> DispatchResult {
 			let operator = ensure_signed(origin)?;
 			Self::do_retire(operator)
 		}
 
+		/// Come back into service, after you have retired or were suspended for an offence, in the role
+		/// that you had. Binds a worker key, the one you had or another; `worker_signature` is its proof,
+		/// as in `register`. You are active as soon as your own stake exceeds the role's minimum.
+		///
+		/// - Origin: the operator's account.
+		/// - Errors: `OperatorNotFound`, `OperatorInService`, `SlashPending`, `WorkerProofInvalid`,
+		///   `WorkerAlreadyExists`, `MaxReleasedWorkersExceeded`.
+		/// - Events: `OperatorReactivated`; `OperatorActivated` when the stake is enough.
+		/// - Complexity: linear in the workers that were let go of, at most 16.
+		#[pallet::call_index(7)]
+		#[pallet::weight(T::WeightInfo::reactivate())]
+		pub fn reactivate(
+			origin: OriginFor<T>,
+			worker: WorkerId,
+			worker_signature: WorkerSignature,
+		) -> DispatchResult {
+			let operator = ensure_signed(origin)?;
+			Self::do_reactivate(operator, worker, worker_signature)
+		}
+
 		/// Vote for an operator with `amount` of your CUC. It earns a share of what the operator
 		/// earns, and shares its slashes.
+		///
+		/// - Origin: any account but the operator's.
+		/// - Errors: `SelfVoteNotAllowed`, `VoteTooSmall`, `OperatorNotFound`, `OperatorRetired`,
+		///   `OperatorSuspended`, `BalanceTooLow`.
+		/// - Events: `Voted`.
+		/// - Complexity: constant, whatever the number of voters.
 		#[pallet::call_index(8)]
-		#[pallet::weight(weights::vote::<T>())]
+		#[pallet::weight(T::WeightInfo::vote())]
 		pub fn vote(
 			origin: OriginFor<T>,
 			operator: AccountId,
@@ -535,19 +888,159 @@ pub mod pallet {
 		}
 
 		/// Take a vote back, or a part of it. It can be withdrawn after the unbonding time.
+		///
+		/// - Origin: the voter's account.
+		/// - Errors: `SelfVoteNotAllowed`, `OperatorNotFound`, `PositionNotFound`, `PositionTooSmall`,
+		///   `RemainderTooSmall`, `MaxUnbondingChunksExceeded`.
+		/// - Events: `Unvoted`.
+		/// - Complexity: linear in the account's unbonding chunks, whatever the number of voters.
 		#[pallet::call_index(9)]
-		#[pallet::weight(weights::unvote::<T>())]
+		#[pallet::weight(T::WeightInfo::unvote())]
 		pub fn unvote(origin: OriginFor<T>, operator: AccountId, amount: Amount) -> DispatchResult {
 			let voter = ensure_signed(origin)?;
 			Self::do_unvote(voter, operator, amount)
 		}
 
+		/// Take stake that is on its way out of an operator back into its pool, what left last first.
+		/// For voters and for the operator itself.
+		///
+		/// - Origin: the account whose stake it is.
+		/// - Errors: `OperatorNotFound`, `OperatorRetired`, `OperatorSuspended`, `NothingToRebond`,
+		///   `PositionTooSmall`, `VoteTooSmall`.
+		/// - Events: `Rebonded`.
+		/// - Complexity: linear in the account's unbonding chunks, at most `MaxUnbondingChunks`.
+		#[pallet::call_index(10)]
+		#[pallet::weight(T::WeightInfo::rebond(T::MaxUnbondingChunks::get()))]
+		pub fn rebond(origin: OriginFor<T>, operator: AccountId, amount: Amount) -> DispatchResult {
+			let account = ensure_signed(origin)?;
+			Self::do_rebond(account, operator, amount)
+		}
+
 		/// Get all your stake that has been unbonding for long enough.
+		///
+		/// - Origin: the account whose stake it is.
+		/// - Errors: `NothingToWithdraw`, `SlashPending`.
+		/// - Events: `Withdrawn`.
+		/// - Complexity: linear in the account's unbonding chunks.
 		#[pallet::call_index(11)]
-		#[pallet::weight(weights::withdraw::<T>())]
+		#[pallet::weight(T::WeightInfo::withdraw(T::MaxUnbondingChunks::get()))]
 		pub fn withdraw(origin: OriginFor<T>) -> DispatchResult {
 			let account = ensure_signed(origin)?;
 			Self::do_withdraw(account)
+		}
+
+		/// Prove that an operator's worker has signed what no honest worker signs: two results for one
+		/// assignment, or two assignments for one attempt. The operator is suspended at once, and a
+		/// slash is queued, of which you get a part when it is applied. What proves an offence costs
+		/// no fee.
+		///
+		/// - Origin: any account.
+		/// - Errors: `EvidenceInvalid`, `EvidenceTooOld`, `EvidenceUsed`,
+		///   `OffenceAlreadyCounted`, `OperatorNotFound`.
+		/// - Events: `SlashQueued`; `OperatorSuspended` and `OperatorDeactivated` the first time.
+		/// - Complexity: two signatures; linear in the eras with offences of the operator.
+		#[pallet::call_index(12)]
+		#[pallet::weight(T::WeightInfo::report_equivocation())]
+		pub fn report_equivocation(
+			origin: OriginFor<T>,
+			evidence: Box<Evidence>,
+		) -> DispatchResultWithPostInfo {
+			let reporter = ensure_signed(origin)?;
+			Self::do_report(reporter, *evidence)?;
+			Ok(Pays::No.into())
+		}
+
+		/// Take a slash out of the queue before it is applied. Its evidence cannot be used again. The
+		/// operator is back in service unless another slash waits.
+		///
+		/// - Origin: governance.
+		/// - Errors: `SlashNotFound`.
+		/// - Events: `SlashCancelled`; `OperatorActivated` when the stake is enough.
+		/// - Complexity: linear in the eras with offences of the operator.
+		#[pallet::call_index(13)]
+		#[pallet::weight((T::WeightInfo::cancel_slash(), DispatchClass::Operational))]
+		pub fn cancel_slash(origin: OriginFor<T>, slash: SlashId) -> DispatchResult {
+			T::GovernanceOrigin::ensure_origin(origin)?;
+			Self::do_cancel(slash)
+		}
+
+		/// Apply slashes that are due, the oldest first: at most `limit`, where a cancelled one counts
+		/// as well. Blocks with room do it by themselves; this is for when they have none. Costs no fee
+		/// when there was something to do.
+		///
+		/// - Origin: any account.
+		/// - Errors: `NoSlashDue`.
+		/// - Events: `Slashed` for each.
+		/// - Complexity: linear in `limit`; for each in the eras in its reach and in the operator's own
+		///   unbonding chunks, never in its voters.
+		#[pallet::call_index(14)]
+		#[pallet::weight(T::WeightInfo::apply_slashes(*limit))]
+		pub fn apply_slashes(origin: OriginFor<T>, limit: u32) -> DispatchResultWithPostInfo {
+			ensure_signed(origin)?;
+			let done = Self::apply_due(limit);
+			ensure!(done > 0, Error::<T>::NoSlashDue);
+			Ok((Some(T::WeightInfo::apply_slashes(done)), Pays::No).into())
+		}
+
+		/// Set what a role asks for, and what an offence in it costs. Operators are compared with a new
+		/// minimum when their stake changes next, or by `recount`.
+		///
+		/// - Origin: governance.
+		/// - Errors: `ParamsInvalid`.
+		/// - Events: `RoleParamsSet`.
+		/// - Complexity: constant.
+		#[pallet::call_index(15)]
+		#[pallet::weight((T::WeightInfo::set_role_params(), DispatchClass::Operational))]
+		pub fn set_role_params(
+			origin: OriginFor<T>,
+			role: Role,
+			params: RoleParams<Balance>,
+		) -> DispatchResult {
+			T::GovernanceOrigin::ensure_origin(origin)?;
+			ensure!(
+				params.min_self_stake >= T::MinVote::get(),
+				Error::<T>::ParamsInvalid
+			);
+			RoleParameters::<T>::insert(role, params);
+			Self::deposit_event(Event::RoleParamsSet { role, params });
+			Ok(())
+		}
+
+		/// Set the seats and the pay of validators. Seats count from the next election on, the pay from
+		/// the end of this era.
+		///
+		/// - Origin: governance.
+		/// - Errors: `ParamsInvalid`.
+		/// - Events: `ValidatorParamsSet`.
+		/// - Complexity: constant.
+		#[pallet::call_index(16)]
+		#[pallet::weight((T::WeightInfo::set_validator_params(), DispatchClass::Operational))]
+		pub fn set_validator_params(
+			origin: OriginFor<T>,
+			params: ValidatorParams,
+		) -> DispatchResult {
+			T::GovernanceOrigin::ensure_origin(origin)?;
+			Self::checked_validator_params(&params)?;
+			ValidatorParameters::<T>::put(params);
+			Self::deposit_event(Event::ValidatorParamsSet { params });
+			Ok(())
+		}
+
+		/// Compare operators with their role's minimum of today. For when governance has changed it:
+		/// who is active follows at once only where stake moves.
+		///
+		/// - Origin: any account.
+		/// - Errors: none; accounts that are no operators are passed over.
+		/// - Events: `Recounted` for each; `OperatorActivated`, `OperatorDeactivated`.
+		/// - Complexity: linear in the accounts, at most 100.
+		#[pallet::call_index(17)]
+		#[pallet::weight(T::WeightInfo::recount(operators.len() as u32))]
+		pub fn recount(
+			origin: OriginFor<T>,
+			operators: BoundedVec<AccountId, ConstU32<MAX_RECOUNT>>,
+		) -> DispatchResult {
+			ensure_signed(origin)?;
+			operators.iter().try_for_each(Self::do_recount)
 		}
 	}
 
@@ -574,9 +1067,17 @@ pub mod pallet {
 
 		/// A role's parameters.
 		pub fn role_params(role: Role) -> RoleParams<Balance> {
-			RoleParams {
-				min_self_stake: Self::min_self_stake(role),
-			}
+			Self::role_parameters(role)
+		}
+
+		/// Seats and pay of validators.
+		pub fn validator_params() -> ValidatorParams {
+			ValidatorParameters::<T>::get()
+		}
+
+		/// The slashes that wait, the oldest first, with numbers above `from`; at most `limit`.
+		pub fn slashes(from: Option<SlashId>, limit: u32) -> Vec<SlashInfo<AccountId>> {
+			Self::pending_slashes(from, limit)
 		}
 	}
 
@@ -586,12 +1087,19 @@ pub mod pallet {
 			T::PalletId::get().into_account_truncating()
 		}
 
-		/// The self-stake that an operator of this role must exceed.
-		pub fn min_self_stake(role: Role) -> Balance {
-			Rules::<T>::get(role).map_or_else(
-				|| role.default_min_self_stake(),
-				|rules| rules.min_self_stake,
-			)
+		/// A role's parameters in force.
+		pub fn role_parameters(role: Role) -> RoleParams<Balance> {
+			RoleParameters::<T>::get(role).unwrap_or_else(|| default_role_params(role))
+		}
+
+		/// Refuses parameters of validators that nobody can mean.
+		pub(crate) fn checked_validator_params(params: &ValidatorParams) -> DispatchResult {
+			let most = T::MaxValidators::get();
+			let fine = (1..=most).contains(&params.seats)
+				&& (1..=params.seats).contains(&params.floor)
+				&& params.yearly_inflation <= Perbill::from_percent(50);
+			ensure!(fine, Error::<T>::ParamsInvalid);
+			Ok(())
 		}
 
 		/// What makes a configuration unusable, checked when the runtime is tested.
@@ -608,6 +1116,20 @@ pub mod pallet {
 				T::MaxUnbondingChunks::get() > 0,
 				"without a chunk nobody can leave"
 			);
+			assert!(
+				T::UnbondingEras::get()
+					> T::EvidenceEras::get().saturating_add(T::SlashDeferEras::get()),
+				"stake must still be there when the last evidence of its time has waited",
+			);
+			assert!(
+				MAX_ERAS > T::UnbondingEras::get().saturating_add(1),
+				"as many eras must have room as stake answers for",
+			);
+			assert!(
+				T::BlocksPerEra::get() > 0 && T::EraMillis::get() > 0,
+				"a reward needs time to stream"
+			);
+			assert!(T::MaxValidators::get() > 0, "somebody has to validate");
 			assert!(T::MaxSorted::get() > 0, "`top` needs at least one entry");
 			assert!(T::MaxNameLen::get() > 0, "operators need names");
 			assert!(T::MaxEndpointLen::get() > 0, "coordinators need endpoints");
@@ -633,22 +1155,14 @@ pub mod pallet {
 				T::Currency::reducible_balance(from, Preservation::Preserve, Fortitude::Polite);
 			ensure!(free >= amount, Error::<T>::BalanceTooLow);
 			T::Currency::transfer(from, &Self::pot(), amount, Preservation::Preserve)?;
-			Held::<T>::try_mutate(|held| {
-				*held = held.checked_add(amount).ok_or(Error::<T>::AmountTooLarge)?;
-				Ok(())
-			})
+			Self::hold_more(amount)
 		}
 
 		/// Pays `amount` out of the pot, which always keeps its existential deposit.
 		pub(crate) fn pay_out(to: &AccountId, amount: Balance) -> DispatchResult {
 			use frame_support::traits::fungible::Mutate;
 			T::Currency::transfer(&Self::pot(), to, amount, Preservation::Preserve)?;
-			Held::<T>::try_mutate(|held| {
-				*held = held
-					.checked_sub(amount)
-					.ok_or(sp_runtime::ArithmeticError::Underflow)?;
-				Ok(())
-			})
+			Self::hold_less(amount)
 		}
 	}
 }

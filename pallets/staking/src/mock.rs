@@ -6,10 +6,11 @@ use cuckoo_primitives::{
 };
 use frame_support::{
 	derive_impl, parameter_types,
-	traits::{ConstU128, ConstU32, Hooks},
+	traits::{fungible::Credit, ConstU128, ConstU32, ConstU64, Hooks, Imbalance, OnUnbalanced},
 	weights::constants::RocksDbWeight,
 	PalletId,
 };
+use frame_system::EnsureRoot;
 use pallet_session::SessionManager;
 use sp_core::{sr25519, Pair};
 use sp_runtime::{traits::IdentityLookup, BuildStorage, Perbill};
@@ -79,8 +80,71 @@ parameter_types! {
 	pub const StakingPalletId: PalletId = PalletId(*b"cuckoo/s");
 }
 
+/// How many eras an offence counts after its own.
+pub const EVIDENCE_ERAS: u32 = 2;
+/// How many eras a slash waits.
+pub const SLASH_DEFER_ERAS: u32 = 1;
+/// How many blocks an era has.
+pub const BLOCKS_PER_ERA: u32 = 30;
+/// How many blocks a session has.
+pub const BLOCKS_PER_SESSION: u32 = BLOCKS_PER_ERA / SESSIONS_PER_ERA;
+/// How long an era is, in milliseconds.
+pub const ERA_MILLIS: u64 = 86_400_000;
+/// Most validators.
+pub const MAX_VALIDATORS: u32 = 128;
+
+parameter_types! {
+	/// Who validates now.
+	pub static Validators: Vec<AccountId> = vec![account(VALIDATOR)];
+	/// Who has no session keys.
+	pub static Keyless: Vec<AccountId> = Vec::new();
+	/// Offences that the session pallet was told of.
+	pub static ReportedOffences: Vec<(AccountId, Perbill)> = Vec::new();
+	/// What was slashed and is not the reporters'.
+	pub static SlashedAway: Balance = 0;
+	pub const ReporterShare: Perbill = Perbill::from_percent(10);
+	pub const MaxCommissionRaise: Perbill = Perbill::from_percent(5);
+}
+
+/// Stands for the session pallet, which has tests with this one in the runtime's.
+pub struct MockSession;
+
+impl crate::SessionAccess for MockSession {
+	fn validators() -> Vec<AccountId> {
+		Validators::get()
+	}
+
+	fn has_keys(account: &AccountId) -> bool {
+		!Keyless::get().contains(account)
+	}
+
+	fn report_offence(validator: &AccountId, severity: Perbill) {
+		ReportedOffences::mutate(|reported| reported.push((validator.clone(), severity)));
+	}
+}
+
+/// Burns what is slashed, and counts it.
+pub struct CountSlashed;
+
+impl OnUnbalanced<Credit<AccountId, Balances>> for CountSlashed {
+	fn on_nonzero_unbalanced(slashed: Credit<AccountId, Balances>) {
+		SlashedAway::mutate(|sum| *sum += slashed.peek());
+	}
+}
+
 impl crate::Config for Test {
 	type Currency = Balances;
+	type GovernanceOrigin = EnsureRoot<AccountId>;
+	type Session = MockSession;
+	type OnSlash = CountSlashed;
+	type EvidenceEras = ConstU32<EVIDENCE_ERAS>;
+	type SlashDeferEras = ConstU32<SLASH_DEFER_ERAS>;
+	type ReporterShare = ReporterShare;
+	type BlocksPerEra = ConstU32<BLOCKS_PER_ERA>;
+	type EraMillis = ConstU64<ERA_MILLIS>;
+	type MaxCommissionRaise = MaxCommissionRaise;
+	type MaxValidators = ConstU32<MAX_VALIDATORS>;
+	type WeightInfo = ();
 	type PalletId = StakingPalletId;
 	type SessionsPerEra = ConstU32<SESSIONS_PER_ERA>;
 	type UnbondingEras = ConstU32<UNBONDING_ERAS>;
@@ -182,6 +246,11 @@ pub fn genesis(
 		frame_system::BlockHash::<Test>::insert(0, GENESIS_HASH);
 		System::set_block_number(1);
 	});
+	// These are no storage: what an earlier test of the same thread has left is not for this one.
+	Validators::set(vec![account(VALIDATOR)]);
+	Keyless::set(Vec::new());
+	ReportedOffences::set(Vec::new());
+	SlashedAway::set(0);
 	state
 }
 
@@ -199,10 +268,24 @@ pub fn run(test: impl FnOnce()) {
 	});
 }
 
-/// Lets whole eras go by, session by session.
+/// The block now.
+pub fn block() -> u32 {
+	System::block_number().try_into().expect("tests are short")
+}
+
+/// Lets blocks go by, all in the present session.
+pub fn pass_blocks(count: u32) {
+	System::set_block_number((block() + count).into());
+}
+
+/// Lets whole eras go by, session by session, with all their blocks.
 pub fn pass_eras(count: u32) {
-	let first = crate::EraStart::<Test>::get() + 1;
+	let first = crate::RecentEras::<Test>::get()
+		.last()
+		.map_or(0, |start| start.session)
+		+ 1;
 	for session in first..first + count * SESSIONS_PER_ERA {
+		pass_blocks(BLOCKS_PER_SESSION);
 		<Staking as SessionManager<AccountId>>::end_session(session - 1);
 		<Staking as SessionManager<AccountId>>::start_session(session);
 	}

@@ -3,19 +3,20 @@
 
 use cuckoo_primitives::{
 	signing::{signing_bytes, WorkerProof},
-	AccountId, Balance, Role, WorkerId, WorkerSignature,
+	AccountId, Balance, Role, WorkerId, WorkerSignature, H256,
 };
 use frame_support::pallet_prelude::*;
-use sp_runtime::{ArithmeticError, Perbill};
+use sp_runtime::{traits::Saturating, ArithmeticError, Perbill};
 
 use crate::{
 	pool::Pool,
+	stake::Stake,
 	types::{
-		Amount, DescendingStake, Introduction, IntroductionInput, Operator, WorkerOwner,
-		MAX_RELEASED_WORKERS,
+		Amount, Commission, DescendingStake, Introduction, IntroductionInput, Operator,
+		WorkerOwner, MAX_RELEASED_WORKERS,
 	},
 	ByStake, Config, CurrentEra, Error, Event, Introductions, Operators, Pallet, Pools, Positions,
-	ReleasedWorkers, RoleMembers, Totals, WorkerNonces, WorkerOwners,
+	ReleasedWorkers, RoleMembers, Streams, Totals, WorkerNonces, WorkerOwners,
 };
 
 /// Whether active operators of a role are kept in the order of their stake.
@@ -33,6 +34,8 @@ impl<T: Config> Pallet<T> {
 		if let Some(former) = Operators::<T>::get(account) {
 			let emptied = former.is_retired() && Pools::<T>::get(account).shares.is_zero();
 			ensure!(emptied, Error::<T>::OperatorAlreadyExists);
+			// A new record would not be suspended.
+			ensure!(!Self::has_pending_slash(account), Error::<T>::SlashPending);
 			RoleMembers::<T>::remove(former.role, account);
 			Operators::<T>::remove(account);
 		}
@@ -48,16 +51,16 @@ impl<T: Config> Pallet<T> {
 		commission: Perbill,
 		introduction: Introduction<T>,
 	) -> DispatchResult {
-		ensure!(
-			stake > Self::min_self_stake(role),
-			Error::<T>::SelfStakeTooLow
-		);
+		let minimum = Self::role_parameters(role).min_self_stake;
+		ensure!(stake > minimum, Error::<T>::SelfStakeTooLow);
 		Self::bind_worker(&account, worker)?;
 		let record = Operator {
 			role,
 			worker: Some(worker),
-			commission,
+			commission: Commission::new(commission),
 			retired: None,
+			suspended: None,
+			minimum,
 			counted: None,
 		};
 		Operators::<T>::insert(&account, record);
@@ -70,8 +73,8 @@ impl<T: Config> Pallet<T> {
 			self_stake: stake,
 			commission,
 		});
-		Self::change_pool(&account, |_, pool| {
-			Self::join_pool(&account, &account, pool, stake)
+		Self::change_stake(&account, |_, into| {
+			Self::join_pool(&account, &account, into, stake)
 		})
 		.map(|_| ())
 	}
@@ -113,10 +116,12 @@ impl<T: Config> Pallet<T> {
 	}
 
 	pub(crate) fn do_stake_more(account: AccountId, amount: Balance) -> DispatchResult {
-		let (self_stake, total_stake) = Self::change_pool(&account, |record, pool| {
+		let (self_stake, total_stake) = Self::change_stake(&account, |record, stake| {
 			ensure!(!record.is_retired(), Error::<T>::OperatorRetired);
-			let self_stake = Self::join_pool(&account, &account, pool, amount)?;
-			Ok((self_stake, pool.value))
+			let self_stake = Self::join_pool(&account, &account, stake, amount)?;
+			// A pool of a few shares would grow so dear by a reward that votes are rounded away.
+			ensure!(self_stake >= T::MinVote::get(), Error::<T>::AmountTooSmall);
+			Ok((self_stake, stake.pool.value))
 		})?;
 		Self::deposit_event(Event::Staked {
 			operator: account,
@@ -128,15 +133,15 @@ impl<T: Config> Pallet<T> {
 	}
 
 	pub(crate) fn do_unstake(account: AccountId, amount: Amount) -> DispatchResult {
-		let (paid, self_stake, total_stake) = Self::change_pool(&account, |record, pool| {
-			let (paid, self_stake) = Self::leave_pool(&account, &account, pool, amount)?;
+		let (paid, self_stake, total_stake) = Self::change_stake(&account, |record, stake| {
+			let (paid, self_stake) = Self::leave_pool(&account, &account, stake, amount)?;
 			if record.is_retired() {
 				Self::ensure_no_dust(self_stake)?;
 			} else {
-				let minimum = Self::min_self_stake(record.role);
+				let minimum = Self::role_parameters(record.role).min_self_stake;
 				ensure!(self_stake > minimum, Error::<T>::SelfStakeTooLow);
 			}
-			Ok((paid, self_stake, pool.value))
+			Ok((paid, self_stake, stake.pool.value))
 		})?;
 		let withdrawable_era = Self::start_unbonding(&account, &account, paid)?;
 		Self::deposit_event(Event::Unstaked {
@@ -151,7 +156,7 @@ impl<T: Config> Pallet<T> {
 
 	pub(crate) fn do_retire(account: AccountId) -> DispatchResult {
 		let era = CurrentEra::<T>::get();
-		Self::change_pool(&account, |record, _| {
+		Self::change_stake(&account, |record, _| {
 			ensure!(!record.is_retired(), Error::<T>::OperatorRetired);
 			if let Some(worker) = record.worker.take() {
 				Self::release_worker(&account, worker)?;
@@ -166,6 +171,69 @@ impl<T: Config> Pallet<T> {
 		Ok(())
 	}
 
+	pub(crate) fn do_set_commission(account: AccountId, rate: Perbill) -> DispatchResult {
+		let mut record = Self::serving(&account)?;
+		let now = CurrentEra::<T>::get();
+		let highest = record
+			.commission
+			.in_era(now)
+			.saturating_add(T::MaxCommissionRaise::get());
+		ensure!(rate <= highest, Error::<T>::CommissionRaiseTooLarge);
+		record.commission = record.commission.announced(rate, now);
+		Operators::<T>::insert(&account, record);
+		Self::deposit_event(Event::CommissionSet {
+			operator: account,
+			commission: rate,
+			effective_era: now.saturating_add(1),
+		});
+		Ok(())
+	}
+
+	pub(crate) fn do_reactivate(
+		account: AccountId,
+		worker: WorkerId,
+		signature: WorkerSignature,
+	) -> DispatchResult {
+		let record = Operators::<T>::get(&account).ok_or(Error::<T>::OperatorNotFound)?;
+		ensure!(!record.takes_stake(), Error::<T>::OperatorInService);
+		ensure!(!Self::has_pending_slash(&account), Error::<T>::SlashPending);
+		Self::ensure_worker_agrees(&account, &worker, &signature)?;
+		match record.worker {
+			// The key stays, and the proof is used up all the same.
+			Some(present) if present == worker => Self::count_worker(&account)?,
+			Some(former) => {
+				Self::release_worker(&account, former)?;
+				Self::bind_worker(&account, worker)?;
+			},
+			None => Self::bind_worker(&account, worker)?,
+		}
+		Self::change_stake(&account, |record, _| {
+			record.worker = Some(worker);
+			record.retired = None;
+			record.suspended = None;
+			Ok(())
+		})?;
+		Self::deposit_event(Event::OperatorReactivated {
+			operator: account,
+			role: record.role,
+			worker,
+		});
+		Ok(())
+	}
+
+	/// Compares an operator with its role's rules of today. Nothing happens to an account that is none.
+	pub(crate) fn do_recount(account: &AccountId) -> DispatchResult {
+		if Operators::<T>::contains_key(account) {
+			let total_stake = Self::change_stake(account, |_, stake| Ok(stake.pool.value))?;
+			// Whoever follows the events must learn of what has streamed in.
+			Self::deposit_event(Event::Recounted {
+				operator: account.clone(),
+				total_stake,
+			});
+		}
+		Ok(())
+	}
+
 	/// The record of an operator that has not retired.
 	fn serving(account: &AccountId) -> Result<Operator, DispatchError> {
 		let record = Operators::<T>::get(account).ok_or(Error::<T>::OperatorNotFound)?;
@@ -173,26 +241,56 @@ impl<T: Config> Pallet<T> {
 		Ok(record)
 	}
 
-	/// Changes an operator's record or pool, and then brings everything that follows from them up to
-	/// date. Nothing else writes [`Pools`] or [`Operator::counted`].
-	pub(crate) fn change_pool<R>(
+	/// Refuses stake for an operator that is not in service.
+	pub(crate) fn ensure_takes_stake(record: &Operator) -> DispatchResult {
+		ensure!(!record.is_retired(), Error::<T>::OperatorRetired);
+		ensure!(!record.is_suspended(), Error::<T>::OperatorSuspended);
+		Ok(())
+	}
+
+	/// Changes an operator's record or stake, and then brings everything that follows from them up to
+	/// date. What has streamed into the pool by now is in it before the change. Nothing else writes
+	/// [`Pools`], [`Streams`] or [`Operator::counted`].
+	pub(crate) fn change_stake<R>(
 		account: &AccountId,
-		change: impl FnOnce(&mut Operator, &mut Pool) -> Result<R, DispatchError>,
+		change: impl FnOnce(&mut Operator, &mut Stake) -> Result<R, DispatchError>,
 	) -> Result<R, DispatchError> {
 		let mut record = Operators::<T>::get(account).ok_or(Error::<T>::OperatorNotFound)?;
-		let mut pool = Pools::<T>::get(account);
-		let result = change(&mut record, &mut pool)?;
-		Pools::<T>::insert(account, pool);
-		Self::recount(account, &mut record, &pool)?;
+		let before = Self::stored_stake(account);
+		let mut stake = before;
+		stake
+			.release(Self::block_number())
+			.map_err(Error::<T>::from)?;
+		let result = change(&mut record, &mut stake)?;
+		Pools::<T>::insert(account, stake.pool);
+		if stake.stream.amount > 0 {
+			Streams::<T>::insert(account, stake.stream);
+		} else if before.stream.amount > 0 {
+			Streams::<T>::remove(account);
+		}
+		Self::count(account, &mut record, &stake.pool)?;
 		Operators::<T>::insert(account, record);
 		Ok(result)
 	}
 
+	/// An operator's stake as it was last written.
+	pub(crate) fn stored_stake(account: &AccountId) -> Stake {
+		Stake {
+			pool: Pools::<T>::get(account),
+			stream: Streams::<T>::get(account),
+		}
+	}
+
+	/// An operator's stake at the present block.
+	pub(crate) fn stake_now(account: &AccountId) -> Stake {
+		Self::stored_stake(account).at(Self::block_number())
+	}
+
 	/// Decides whether an operator is active and with which stake it counts. The one setter of
 	/// [`Totals`], [`ByStake`] and [`Operator::counted`].
-	fn recount(account: &AccountId, record: &mut Operator, pool: &Pool) -> DispatchResult {
-		let active = !record.is_retired()
-			&& Self::self_stake(account, pool) > Self::min_self_stake(record.role);
+	fn count(account: &AccountId, record: &mut Operator, pool: &Pool) -> DispatchResult {
+		record.minimum = Self::role_parameters(record.role).min_self_stake;
+		let active = record.takes_stake() && Self::self_stake(account, pool) > record.minimum;
 		let before = record.counted;
 		let after = active.then_some(pool.value);
 		if before == after {
@@ -238,10 +336,7 @@ impl<T: Config> Pallet<T> {
 		worker: &WorkerId,
 		signature: &WorkerSignature,
 	) -> DispatchResult {
-		// The hash of block 0 is never pruned from the system pallet's storage.
-		let genesis = frame_system::Pallet::<T>::block_hash(
-			frame_system::pallet_prelude::BlockNumberFor::<T>::default(),
-		);
+		let genesis = Self::genesis_hash();
 		let proof = WorkerProof {
 			operator: account.clone(),
 			nonce: WorkerNonces::<T>::get(account),
@@ -252,6 +347,13 @@ impl<T: Config> Pallet<T> {
 			Error::<T>::WorkerProofInvalid
 		);
 		Ok(())
+	}
+
+	/// The hash of block 0, which the system pallet never prunes.
+	pub(crate) fn genesis_hash() -> H256 {
+		frame_system::Pallet::<T>::block_hash(
+			frame_system::pallet_prelude::BlockNumberFor::<T>::default(),
+		)
 	}
 
 	/// Makes a key the operator's worker.
@@ -281,6 +383,11 @@ impl<T: Config> Pallet<T> {
 				released: None,
 			},
 		);
+		Self::count_worker(account)
+	}
+
+	/// Counts a proof as used.
+	fn count_worker(account: &AccountId) -> DispatchResult {
 		WorkerNonces::<T>::try_mutate(account, |nonce| {
 			*nonce = nonce.checked_add(1).ok_or(ArithmeticError::Overflow)?;
 			Ok(())
@@ -289,7 +396,7 @@ impl<T: Config> Pallet<T> {
 
 	/// Lets go of the operator's worker. The key stays on record, and out of others' reach, for the
 	/// unbonding time.
-	fn release_worker(account: &AccountId, worker: WorkerId) -> DispatchResult {
+	pub(crate) fn release_worker(account: &AccountId, worker: WorkerId) -> DispatchResult {
 		let now = CurrentEra::<T>::get();
 		WorkerOwners::<T>::insert(
 			worker,

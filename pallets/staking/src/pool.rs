@@ -21,6 +21,9 @@ use sp_core::U256;
 /// Counts how often a pool was slashed to nothing. Shares of an earlier generation are worth nothing.
 pub type Generation = u32;
 
+/// How many shares may be worth one unit before a pool is worth nothing: see [`Pool::is_spent`].
+const LOWEST_RATE_INVERSE: u128 = 1_000_000_000;
+
 /// Parts of a pool. Not an amount of CUC: what one is worth is the pool's rate.
 #[derive(
 	Clone,
@@ -70,6 +73,8 @@ pub enum PoolError {
 	TooLarge,
 	/// The pool has shares but no value, so that there is no rate to buy at.
 	Worthless,
+	/// The pool has no shares: nobody is there who could be paid.
+	Empty,
 }
 
 /// Value in CUC and the shares that own it.
@@ -122,6 +127,43 @@ impl Pool {
 		self.value = self.value.checked_sub(paid).ok_or(PoolError::TooLarge)?;
 		self.shares = left;
 		Ok(paid)
+	}
+
+	/// Raises the value for all bearers. A pool without shares takes nothing: whoever came next would
+	/// get it all.
+	pub fn gain(&mut self, amount: Balance) -> Result<(), PoolError> {
+		if self.shares.is_zero() {
+			return Err(PoolError::Empty);
+		}
+		self.value = self.value.checked_add(amount).ok_or(PoolError::Overflow)?;
+		Ok(())
+	}
+
+	/// Lowers the value for all bearers by `amount`, or by all there is; returns by how much.
+	pub fn lose(&mut self, amount: Balance) -> Balance {
+		let lost = amount.min(self.value);
+		self.value -= lost;
+		lost
+	}
+
+	/// Whether the pool has shares that are worth next to nothing: less than a billionth of a unit
+	/// each. Such a rate is never kept, or the numbers of shares would grow with each slash until
+	/// they pass the largest one.
+	pub fn is_spent(&self) -> bool {
+		// Not a quotient: its rounding would let a speck pass, whose rate the next vote then makes exact.
+		// A product past the largest number is more than there can be shares.
+		self.value.saturating_mul(LOWEST_RATE_INVERSE) < self.shares.0
+	}
+
+	/// Declares all shares worthless and begins the next generation. Returns the value that was left.
+	pub fn begin_generation(&mut self) -> Balance {
+		let left = self.value;
+		*self = Pool {
+			value: 0,
+			shares: Shares::ZERO,
+			generation: self.generation.saturating_add(1),
+		};
+		left
 	}
 
 	/// What `shares` are worth now, rounded down. Never more than the pool's value.
@@ -198,13 +240,15 @@ impl Position {
 
 /// Which way a quotient is rounded.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Round {
+pub(crate) enum Round {
+	/// Towards zero.
 	Down,
+	/// Away from zero.
 	Up,
 }
 
 /// `a * b / c` with a product of 256 bits. `c` is not zero: every caller has checked it.
-fn mul_div(a: u128, b: u128, c: u128, round: Round) -> Result<u128, PoolError> {
+pub(crate) fn mul_div(a: u128, b: u128, c: u128, round: Round) -> Result<u128, PoolError> {
 	let product = U256::from(a) * U256::from(b);
 	let divisor = U256::from(c);
 	let mut quotient = product.checked_div(divisor).ok_or(PoolError::Worthless)?;

@@ -5,17 +5,25 @@
 use alloc::collections::{BTreeMap, BTreeSet};
 use codec::{Decode, DecodeAll, FullCodec};
 use cuckoo_primitives::{AccountId, Balance, EraIndex, Role};
-use frame_support::{storage::StoragePrefixedMap, traits::fungible::Inspect};
+use frame_support::{
+	storage::StoragePrefixedMap,
+	traits::{fungible::Inspect, ConstU32},
+	BoundedVec,
+};
+use pallet_cuckoo_staking_runtime_api::ValidatorParams;
 use sp_runtime::TryRuntimeError;
-use sp_staking::SessionIndex;
 
 use crate::{
 	operators::is_sorted,
 	pool::{Generation, Shares},
-	types::{DescendingStake, RoleTotals, MAX_RELEASED_WORKERS},
-	ByStake, Config, CurrentEra, EraStart, Held, Introductions, Operators, Pallet, Pools,
-	Positions, ReleasedWorkers, RoleMembers, Rules, Totals, Unbonding, UnbondingPools,
-	WorkerNonces, WorkerOwners,
+	types::{
+		DescendingStake, EraStartedAt, RoleTotals, SlashId, SlashQueueBounds, MAX_ERAS,
+		MAX_RELEASED_WORKERS,
+	},
+	AuthoredBlocks, ByStake, Config, CurrentEra, Held, Introductions, Offences, Operators, Pallet,
+	Pools, Positions, RecentEras, ReleasedWorkers, RoleMembers, RoleParameters, SlashQueue,
+	Slashes, Streams, Totals, Unbonding, UnbondingPools, ValidatorParameters, WorkerNonces,
+	WorkerOwners,
 };
 
 /// Ends the check with the message unless the condition holds.
@@ -39,18 +47,22 @@ impl<T: Config> Pallet<T> {
 		Self::check_workers()?;
 		Self::check_order()?;
 		Self::check_totals()?;
-		Self::check_records()
+		Self::check_records()?;
+		Self::check_slashes()?;
+		Self::check_eras()
 	}
 
-	/// Invariant 1: the money that came in and did not go out, what pools and unbonding pools are
-	/// worth, are the same; and the pot has at least that and its existential deposit.
+	/// Invariant 1: the money that came in and did not go out, and what pools, streams and unbonding
+	/// pools are worth, are the same; and the pot has at least that and its existential deposit.
 	fn check_money() -> Result<(), TryRuntimeError> {
 		let owed = Pools::<T>::iter_values()
 			.chain(UnbondingPools::<T>::iter_values())
-			.try_fold(0, |sum: Balance, pool| sum.checked_add(pool.value));
+			.map(|pool| pool.value)
+			.chain(Streams::<T>::iter_values().map(|stream| stream.amount))
+			.try_fold(0, |sum: Balance, value| sum.checked_add(value));
 		invariant!(
 			owed == Some(Held::<T>::get()),
-			"1: Held is not the sum of all pools"
+			"1: Held is not the sum of all pools and streams"
 		);
 		let needed = Held::<T>::get().saturating_add(T::Currency::minimum_balance());
 		invariant!(
@@ -60,7 +72,8 @@ impl<T: Config> Pallet<T> {
 		Ok(())
 	}
 
-	/// Invariant 2: the shares of a pool are those of its positions; without shares there is no value.
+	/// Invariant 2: the shares of a pool are those of its positions; without shares there is no value
+	/// and no stream; what is worth next to nothing is of a past generation.
 	fn check_pools() -> Result<(), TryRuntimeError> {
 		let mut sums = BTreeMap::<AccountId, Shares>::new();
 		for (_, operator, position) in Positions::<T>::iter() {
@@ -88,6 +101,18 @@ impl<T: Config> Pallet<T> {
 			invariant!(
 				!pool.shares.is_zero() || pool.value == 0,
 				"2: a pool has value but no shares"
+			);
+			invariant!(!pool.is_spent(), "2: a pool's shares are worth nothing");
+		}
+		for (operator, stream) in Streams::<T>::iter() {
+			invariant!(stream.amount > 0, "2: a stream has nothing left");
+			invariant!(
+				stream.since < stream.until && stream.since <= Self::block_number(),
+				"2: a stream has no time to flow"
+			);
+			invariant!(
+				!Pools::<T>::get(&operator).shares.is_zero(),
+				"2: a stream flows to nobody"
 			);
 		}
 		Ok(())
@@ -135,19 +160,24 @@ impl<T: Config> Pallet<T> {
 		Ok(())
 	}
 
-	/// Invariant 4: an operator is active exactly if its own stake exceeds the role's minimum and it
-	/// has not retired; it counts with its pool's value.
+	/// Invariant 4: an operator is active exactly if its own stake exceeds the minimum that it was last
+	/// compared with, and it is neither retired nor suspended; it counts with its pool's value. While
+	/// a slash waits for it, it is suspended.
 	fn check_activity() -> Result<(), TryRuntimeError> {
 		for (operator, record) in Operators::<T>::iter() {
 			let pool = Pools::<T>::get(&operator);
-			let enough = Self::self_stake(&operator, &pool) > Self::min_self_stake(record.role);
+			let enough = Self::self_stake(&operator, &pool) > record.minimum;
 			invariant!(
-				record.is_active() == (enough && !record.is_retired()),
+				record.is_active() == (enough && record.takes_stake()),
 				"4: an operator is active and should not be, or the reverse"
 			);
 			invariant!(
 				record.counted.is_none_or(|stake| stake == pool.value),
 				"4: an operator counts with another stake than its pool's"
+			);
+			invariant!(
+				record.is_suspended() || !Self::has_pending_slash(&operator),
+				"4: a slash waits for an operator that is not suspended"
 			);
 		}
 		Ok(())
@@ -247,7 +277,7 @@ impl<T: Config> Pallet<T> {
 	}
 
 	/// Invariant 8: every operator has an introduction in plain text, and is listed under its role and
-	/// no other; only operators have pools; every role has rules.
+	/// no other; only operators have pools; every role has parameters; those of validators can be used.
 	fn check_records() -> Result<(), TryRuntimeError> {
 		for (operator, record) in Operators::<T>::iter() {
 			invariant!(
@@ -275,16 +305,81 @@ impl<T: Config> Pallet<T> {
 				"8: a pool is nobody's"
 			);
 		}
+		invariant!(
+			Self::checked_validator_params(&ValidatorParameters::<T>::get()).is_ok(),
+			"8: the validators' parameters cannot be used"
+		);
 		for role in Role::ALL {
-			invariant!(Rules::<T>::contains_key(role), "8: a role has no rules");
+			invariant!(
+				RoleParameters::<T>::contains_key(role),
+				"8: a role has no parameters"
+			);
 		}
+		Ok(())
+	}
+
+	/// Invariant 10: every slash that waits is the one of its operator's offence in its era, takes more
+	/// than was taken, has a number within the queue's bounds and a proof that is on record; and the reverse.
+	fn check_slashes() -> Result<(), TryRuntimeError> {
+		let queue = SlashQueue::<T>::get();
+		let mut waiting = BTreeMap::<SlashId, (AccountId, EraIndex)>::new();
+		for (operator, offences) in Offences::<T>::iter() {
+			let eras: BTreeSet<_> = offences.iter().map(|offence| offence.era).collect();
+			invariant!(
+				eras.len() == offences.len(),
+				"10: an era is twice on an operator's record"
+			);
+			for offence in offences {
+				let Some(id) = offence.pending else { continue };
+				let slash = Slashes::<T>::get(id)
+					.ok_or(TryRuntimeError::Other("10: an offence waits for no slash"))?;
+				invariant!(
+					slash.fraction > offence.applied,
+					"10: a slash takes no more than was taken"
+				);
+				invariant!(
+					slash.evidence.is_none_or(|id| offence.proofs.contains(&id)),
+					"10: a slash waits whose proof could be used again"
+				);
+				waiting.insert(id, (operator.clone(), offence.era));
+			}
+		}
+		for (id, slash) in Slashes::<T>::iter() {
+			invariant!(
+				(queue.first..queue.next).contains(&id),
+				"10: a slash is outside of the queue"
+			);
+			invariant!(
+				waiting.get(&id) == Some(&(slash.operator, slash.era)),
+				"10: a slash is not on its operator's record"
+			);
+		}
+		Ok(())
+	}
+
+	/// Invariant 11: the eras on record follow each other without a gap, each beginning later than
+	/// the one before, and the last is the present one.
+	fn check_eras() -> Result<(), TryRuntimeError> {
+		let eras = RecentEras::<T>::get();
+		for pair in eras.windows(2) {
+			if let [one, two] = pair {
+				let follows = one.era.checked_add(1) == Some(two.era)
+					&& one.session < two.session
+					&& one.block <= two.block;
+				invariant!(follows, "11: eras do not follow each other");
+			}
+		}
+		invariant!(
+			eras.last().map(|last| last.era) == Some(CurrentEra::<T>::get()),
+			"11: the present era is not the last on record"
+		);
 		Ok(())
 	}
 
 	/// Invariant 9: every value decodes.
 	fn check_decoding() -> Result<(), TryRuntimeError> {
 		let decode = [
-			all_decode::<_, Rules<T>>(),
+			all_decode::<_, RoleParameters<T>>(),
 			all_decode::<_, Totals<T>>(),
 			all_decode::<_, Operators<T>>(),
 			all_decode::<_, RoleMembers<T>>(),
@@ -293,12 +388,18 @@ impl<T: Config> Pallet<T> {
 			all_decode::<_, ReleasedWorkers<T>>(),
 			all_decode::<_, WorkerNonces<T>>(),
 			all_decode::<_, Pools<T>>(),
+			all_decode::<_, Streams<T>>(),
 			all_decode::<_, Positions<T>>(),
+			all_decode::<_, Offences<T>>(),
+			all_decode::<_, Slashes<T>>(),
+			all_decode::<_, AuthoredBlocks<T>>(),
 			all_decode::<_, UnbondingPools<T>>(),
 			all_decode::<_, Unbonding<T>>(),
 			all_decode::<_, ByStake<T>>(),
 			decodes::<EraIndex>(&CurrentEra::<T>::hashed_key()),
-			decodes::<SessionIndex>(&EraStart::<T>::hashed_key()),
+			decodes::<BoundedVec<EraStartedAt, ConstU32<MAX_ERAS>>>(&RecentEras::<T>::hashed_key()),
+			decodes::<ValidatorParams>(&ValidatorParameters::<T>::hashed_key()),
+			decodes::<SlashQueueBounds>(&SlashQueue::<T>::hashed_key()),
 			decodes::<Balance>(&Held::<T>::hashed_key()),
 		];
 		invariant!(

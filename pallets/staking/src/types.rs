@@ -2,10 +2,12 @@
 
 use alloc::vec::Vec;
 use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
-use cuckoo_primitives::{AccountId, Balance, EraIndex, Role, WorkerId};
+use cuckoo_primitives::{AccountId, Balance, BlockNumber, EraIndex, Role, WorkerId, H256};
 use frame_support::pallet_prelude::*;
+use pallet_cuckoo_staking_runtime_api::RoleParams;
 use scale_info::TypeInfo;
 use sp_runtime::Perbill;
+use sp_staking::SessionIndex;
 
 use crate::{
 	pool::{Generation, Shares},
@@ -15,6 +17,18 @@ use crate::{
 /// How many workers an operator may have let go of within the last `UnbondingEras` eras. They stay
 /// on record for so long, so that what they signed stays attributable; this bounds the record.
 pub const MAX_RELEASED_WORKERS: u32 = 16;
+
+/// How many proofs are remembered for an operator and era. More are not taken after it: each takes a
+/// larger fraction than those before, or a slash that was cancelled, and governance has then said often
+/// enough that the operator is innocent.
+pub const MAX_PROOFS: u32 = 8;
+
+/// How many eras can be on record, an operator's with offences or the last ones' beginnings: more than
+/// evidence and deferral can span, which `integrity_test` asserts.
+pub const MAX_ERAS: u32 = 128;
+
+/// Most operators that one `recount` takes.
+pub const MAX_RECOUNT: u32 = 100;
 
 /// How much is to be taken out.
 #[derive(
@@ -77,16 +91,23 @@ pub struct Operator {
 	/// The key that signs its off-chain messages; `None` once retired.
 	pub worker: Option<WorkerId>,
 	/// The part of rewards it keeps before its voters share the rest.
-	pub commission: Perbill,
+	pub commission: Commission,
 	/// The era in which it retired.
 	pub retired: Option<EraIndex>,
+	/// The era in which an offence of it was proven. It stays so until it reactivates itself, or the
+	/// slash is cancelled.
+	pub suspended: Option<EraIndex>,
+	/// The role's minimum that its own stake was last compared with. A change of the rule reaches
+	/// each operator with the next change of its stake, or by `recount`.
+	pub minimum: Balance,
 	/// The pool's value while the operator is active, `None` while it is not: exactly what it adds
 	/// to its role's totals and where it stands in the order by stake.
 	pub counted: Option<Balance>,
 }
 
 impl Operator {
-	/// Whether it counts: its own stake exceeds the role's minimum and it has not retired.
+	/// Whether it counts: its own stake exceeds the role's minimum, and it is neither retired nor
+	/// suspended.
 	pub fn is_active(&self) -> bool {
 		self.counted.is_some()
 	}
@@ -94,6 +115,50 @@ impl Operator {
 	/// Whether it has retired.
 	pub fn is_retired(&self) -> bool {
 		self.retired.is_some()
+	}
+
+	/// Whether an offence of it was proven and it has not come back since.
+	pub fn is_suspended(&self) -> bool {
+		self.suspended.is_some()
+	}
+
+	/// Whether stake may come in.
+	pub fn takes_stake(&self) -> bool {
+		!self.is_retired() && !self.is_suspended()
+	}
+}
+
+/// The part of rewards that an operator keeps before its voters share the rest: what is in force, and
+/// what was announced.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Encode, Decode, MaxEncodedLen, TypeInfo)]
+pub struct Commission {
+	/// In force until the announced one is.
+	pub rate: Perbill,
+	/// What was announced, and the first era in which it is in force.
+	pub next: Option<(Perbill, EraIndex)>,
+}
+
+impl Commission {
+	/// A commission that nothing is announced for.
+	pub const fn new(rate: Perbill) -> Self {
+		Commission { rate, next: None }
+	}
+
+	/// What is in force in `era`.
+	pub fn in_era(&self, era: EraIndex) -> Perbill {
+		match self.next {
+			Some((rate, since)) if era >= since => rate,
+			_ => self.rate,
+		}
+	}
+
+	/// With `rate` announced for the era after `era`. Replaces what was announced before and is not
+	/// in force yet.
+	pub fn announced(self, rate: Perbill, era: EraIndex) -> Self {
+		Commission {
+			rate: self.in_era(era),
+			next: Some((rate, era.saturating_add(1))),
+		}
 	}
 }
 
@@ -106,11 +171,87 @@ pub struct WorkerOwner {
 	pub released: Option<EraIndex>,
 }
 
-/// What a role asks for.
+/// A role's parameters until governance says otherwise.
+///
+/// An offence costs a tenth where a worker signed two results for one assignment, or two assignments
+/// for one attempt: far above what a task can pay, and survivable once, since a restored disk can do
+/// it. A validator that signed two blocks loses a hundredth at least; more of them together lose up to
+/// everything, by the formulas of BABE's and GRANDPA's offences.
+pub const fn default_role_params(role: Role) -> RoleParams<Balance> {
+	let percent = match role {
+		Role::Validator => 1,
+		Role::Coordinator | Role::Miner => 10,
+	};
+	RoleParams {
+		min_self_stake: role.default_min_self_stake(),
+		offence_fraction: Perbill::from_percent(percent),
+	}
+}
+
+/// Where an era begins.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Encode, Decode, MaxEncodedLen, TypeInfo)]
+pub struct EraStartedAt {
+	/// The era.
+	pub era: EraIndex,
+	/// Its first session.
+	pub session: SessionIndex,
+	/// Its first block.
+	pub block: BlockNumber,
+}
+
+/// Names a slash for as long as it waits.
+pub type SlashId = u32;
+
+/// A slash that waits until it is applied or cancelled.
 #[derive(Clone, PartialEq, Eq, Debug, Encode, Decode, MaxEncodedLen, TypeInfo)]
-pub struct RoleRules {
-	/// An operator's own stake must exceed this.
-	pub min_self_stake: Balance,
+pub struct Slash {
+	/// Whose stake.
+	pub operator: AccountId,
+	/// The era of the offence: stake that began to leave in it or later is in reach.
+	pub era: EraIndex,
+	/// The part that is to be gone of what is in reach.
+	pub fraction: Perbill,
+	/// Who proved it, and gets a part.
+	pub reporter: Option<AccountId>,
+	/// Names the proof; `None` where the offences pallet keeps it.
+	pub evidence: Option<H256>,
+	/// The first era in which it can be applied.
+	pub due: EraIndex,
+}
+
+/// The numbers of slashes that may be waiting: from `first` on, and before `next`. Those between
+/// that are not there were cancelled.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Encode, Decode, MaxEncodedLen, TypeInfo)]
+pub struct SlashQueueBounds {
+	/// The oldest that may be waiting.
+	pub first: SlashId,
+	/// The number of the next that will be queued.
+	pub next: SlashId,
+}
+
+/// An operator's offences in one era, as far as they count: the largest only.
+#[derive(Clone, PartialEq, Eq, Debug, Encode, Decode, MaxEncodedLen, TypeInfo)]
+pub struct Offence {
+	/// The era.
+	pub era: EraIndex,
+	/// The part that has been taken.
+	pub applied: Perbill,
+	/// The slash that waits for this era.
+	pub pending: Option<SlashId>,
+	/// The proofs that were used. They cannot be used again, whatever became of their slashes.
+	pub proofs: BoundedVec<H256, ConstU32<MAX_PROOFS>>,
+}
+
+impl Offence {
+	/// None yet in `era`.
+	pub fn none(era: EraIndex) -> Self {
+		Offence {
+			era,
+			applied: Perbill::zero(),
+			pending: None,
+			proofs: BoundedVec::new(),
+		}
+	}
 }
 
 /// What the active operators of a role are together.

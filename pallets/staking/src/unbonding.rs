@@ -7,7 +7,7 @@ use frame_support::pallet_prelude::*;
 
 use crate::{
 	pool::{Pool, Position},
-	types::UnbondingChunk,
+	types::{Amount, UnbondingChunk},
 	Config, CurrentEra, Error, Event, Pallet, Unbonding, UnbondingPools,
 };
 
@@ -64,17 +64,88 @@ impl<T: Config> Pallet<T> {
 		})
 	}
 
+	/// Takes stake that is on its way out back into the operator's pool, what left last first.
+	pub(crate) fn do_rebond(
+		account: AccountId,
+		operator: AccountId,
+		amount: Amount,
+	) -> DispatchResult {
+		let (rebonded, position, total_stake) = Self::change_stake(&operator, |record, stake| {
+			Self::ensure_takes_stake(record)?;
+			let rebonded = Self::take_back(&account, &operator, amount)?;
+			let bought = stake.pool.join(rebonded).map_err(Error::<T>::from)?;
+			let position = Self::add_shares(&account, &operator, &stake.pool, bought)?;
+			ensure!(position >= T::MinVote::get(), Error::<T>::VoteTooSmall);
+			Ok((rebonded, position, stake.pool.value))
+		})?;
+		Self::deposit_event(Event::Rebonded {
+			account,
+			operator,
+			amount: rebonded,
+			position,
+			total_stake,
+		});
+		Ok(())
+	}
+
+	/// Takes an amount out of the account's chunks of one operator, the youngest first. Returns what
+	/// came out: up to a unit more for each chunk than was asked for, as whole shares come out.
+	fn take_back(
+		account: &AccountId,
+		operator: &AccountId,
+		amount: Amount,
+	) -> Result<Balance, DispatchError> {
+		let mut chunks = Unbonding::<T>::get(account);
+		let mut taken: Balance = 0;
+		for chunk in chunks
+			.iter_mut()
+			.rev()
+			.filter(|chunk| chunk.operator == *operator)
+		{
+			let pool = UnbondingPools::<T>::get(operator, chunk.era).unwrap_or_default();
+			let worth = chunk.value_in(&pool);
+			let sold = match amount {
+				Amount::All => chunk.shares,
+				Amount::Value(wanted) => match wanted.saturating_sub(taken) {
+					0 => break,
+					missing if missing >= worth => chunk.shares,
+					missing => pool.shares_worth(missing).map_err(Error::<T>::from)?,
+				},
+			};
+			let left = chunk
+				.shares
+				.checked_sub(sold)
+				.ok_or(Error::<T>::PositionTooSmall)?;
+			let out = UnbondingChunk {
+				shares: sold,
+				..chunk.clone()
+			};
+			taken = taken
+				.checked_add(Self::redeem(&out)?)
+				.ok_or(Error::<T>::AmountTooLarge)?;
+			chunk.shares = left;
+		}
+		ensure!(taken > 0, Error::<T>::NothingToRebond);
+		if let Amount::Value(wanted) = amount {
+			ensure!(taken >= wanted, Error::<T>::PositionTooSmall);
+		}
+		chunks.retain(|chunk| !chunk.shares.is_zero());
+		Self::put_chunks(account, chunks);
+		Ok(taken)
+	}
+
 	pub(crate) fn do_withdraw(account: AccountId) -> DispatchResult {
 		let now = CurrentEra::<T>::get();
 		let mut chunks = Unbonding::<T>::get(&account);
 		let is_due = |chunk: &UnbondingChunk| Self::is_past(chunk.era, now);
-		let due: Vec<_> = chunks
+		ensure!(chunks.iter().any(is_due), Error::<T>::NothingToWithdraw);
+		// A slash that is late, because nobody applied it, still finds what it reaches.
+		let (due, kept): (Vec<_>, Vec<_>) = chunks
 			.iter()
-			.filter(|chunk| is_due(chunk))
 			.cloned()
-			.collect();
-		ensure!(!due.is_empty(), Error::<T>::NothingToWithdraw);
-		chunks.retain(|chunk| !is_due(chunk));
+			.partition(|chunk| is_due(chunk) && !Self::is_in_reach(&chunk.operator, chunk.era));
+		ensure!(!due.is_empty(), Error::<T>::SlashPending);
+		chunks.retain(|chunk| kept.contains(chunk));
 		let mut amount: Balance = 0;
 		for chunk in &due {
 			let value = Self::redeem(chunk)?;
@@ -82,16 +153,21 @@ impl<T: Config> Pallet<T> {
 				.checked_add(value)
 				.ok_or(Error::<T>::AmountTooLarge)?;
 		}
-		if chunks.is_empty() {
-			Unbonding::<T>::remove(&account);
-		} else {
-			Unbonding::<T>::insert(&account, chunks);
-		}
+		Self::put_chunks(&account, chunks);
 		if amount > 0 {
 			Self::pay_out(&account, amount)?;
 		}
 		Self::deposit_event(Event::Withdrawn { account, amount });
 		Ok(())
+	}
+
+	/// Stores an account's chunks, or removes the list when it is empty.
+	fn put_chunks(account: &AccountId, chunks: BoundedVec<UnbondingChunk, T::MaxUnbondingChunks>) {
+		if chunks.is_empty() {
+			Unbonding::<T>::remove(account);
+		} else {
+			Unbonding::<T>::insert(account, chunks);
+		}
 	}
 
 	/// Takes a chunk out of its unbonding pool and returns what it is worth.
@@ -100,16 +176,25 @@ impl<T: Config> Pallet<T> {
 			return Ok(0);
 		};
 		if chunk.generation != pool.generation {
+			// A pool without shares was remembered while its era lasted: it goes with what is left.
+			Self::put_unbonding_pool(&chunk.operator, chunk.era, &pool);
 			return Ok(0);
 		}
 		let value = pool.leave(chunk.shares).map_err(Error::<T>::from)?;
-		// Its era is over: nothing can come in again, and the generation need not be remembered.
-		if pool.shares.is_zero() {
-			UnbondingPools::<T>::remove(&chunk.operator, chunk.era);
-		} else {
-			UnbondingPools::<T>::insert(&chunk.operator, chunk.era, pool);
-		}
+		Self::put_unbonding_pool(&chunk.operator, chunk.era, &pool);
 		Ok(value)
+	}
+
+	/// Stores an unbonding pool, or removes it when it has no shares. While its era lasts more can come
+	/// in, so that a generation must be remembered, or shares of an ended one would come back to
+	/// life.
+	pub(crate) fn put_unbonding_pool(operator: &AccountId, era: EraIndex, pool: &Pool) {
+		let remembers = pool.generation > 0 && era == CurrentEra::<T>::get();
+		if pool.shares.is_zero() && !remembers {
+			UnbondingPools::<T>::remove(operator, era);
+		} else {
+			UnbondingPools::<T>::insert(operator, era, pool);
+		}
 	}
 
 	/// The first era in which stake can be withdrawn that began to leave in `era`.

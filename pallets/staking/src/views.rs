@@ -5,13 +5,15 @@ use alloc::vec::Vec;
 use cuckoo_primitives::{AccountId, Balance, Role, WorkerId};
 use frame_support::traits::Get;
 use pallet_cuckoo_staking_runtime_api::{
-	OperatorInfo, PositionInfo, StakingInfo, UnbondingInfo, MAX_PAGE,
+	OperatorInfo, PositionInfo, SlashInfo, StakingInfo, UnbondingInfo, MAX_PAGE,
 };
 
 use crate::{
-	operators::is_sorted, pool::Position, types::Operator, ByStake, Config, CurrentEra,
-	Introductions, Operators, Pallet, Pools, Positions, RoleMembers, Totals, Unbonding,
-	UnbondingPools, WorkerNonces, WorkerOwners,
+	operators::is_sorted,
+	pool::Position,
+	types::{Operator, SlashId},
+	ByStake, Config, CurrentEra, Introductions, Operators, Pallet, Positions, RoleMembers,
+	SlashQueue, Slashes, Totals, Unbonding, UnbondingPools, WorkerNonces, WorkerOwners,
 };
 
 impl<T: Config> Pallet<T> {
@@ -79,11 +81,33 @@ impl<T: Config> Pallet<T> {
 		WorkerNonces::<T>::get(operator)
 	}
 
+	/// The slashes that wait, the oldest first, with numbers above `from`; at most `limit`. Looks at no
+	/// more than [`MAX_PAGE`] numbers, so that a page may be short: continue after its last one.
+	pub fn pending_slashes(from: Option<SlashId>, limit: u32) -> Vec<SlashInfo<AccountId>> {
+		let queue = SlashQueue::<T>::get();
+		let first = from.map_or(queue.first, |from| queue.first.max(from.saturating_add(1)));
+		(first..queue.next)
+			.take(MAX_PAGE as usize)
+			.filter_map(|id| Some((id, Slashes::<T>::get(id)?)))
+			.take(limit as usize)
+			.map(|(slash, waiting)| SlashInfo {
+				slash,
+				operator: waiting.operator,
+				era: waiting.era,
+				fraction: waiting.fraction,
+				reporter: waiting.reporter,
+				due_era: waiting.due,
+			})
+			.collect()
+	}
+
 	/// Figures of the whole.
 	pub fn info() -> StakingInfo<Balance> {
 		StakingInfo {
 			era: CurrentEra::<T>::get(),
 			unbonding_eras: T::UnbondingEras::get(),
+			evidence_eras: T::EvidenceEras::get(),
+			slash_defer_eras: T::SlashDeferEras::get(),
 			min_vote: T::MinVote::get(),
 			active: Role::ALL
 				.into_iter()
@@ -99,7 +123,12 @@ impl<T: Config> Pallet<T> {
 		account: AccountId,
 		record: Operator,
 	) -> OperatorInfo<AccountId, Balance> {
-		let pool = Pools::<T>::get(&account);
+		// As it counts, not as it has grown since: it changes only with an event that names the
+		// operator, so that whoever follows the events has the same list as whoever reads it whole.
+		let stake = Self::stored_stake(&account);
+		let pool = stake.pool;
+		let now = CurrentEra::<T>::get();
+		let commission = record.commission;
 		let (name, endpoint, text) = Introductions::<T>::get(&account)
 			.map(|introduction| {
 				(
@@ -115,12 +144,15 @@ impl<T: Config> Pallet<T> {
 			account,
 			role: record.role,
 			worker: record.worker,
-			commission: record.commission,
+			commission: commission.in_era(now),
+			next_commission: commission.next.filter(|(_, since)| *since > now),
 			name,
 			endpoint,
 			text,
 			active: record.is_active(),
 			retired: record.is_retired(),
+			suspended: record.is_suspended(),
+			streaming: stake.stream.amount,
 		}
 	}
 
@@ -128,7 +160,7 @@ impl<T: Config> Pallet<T> {
 		operator: AccountId,
 		position: Position,
 	) -> PositionInfo<AccountId, Balance> {
-		let value = position.value_in(&Pools::<T>::get(&operator));
+		let value = position.value_in(&Self::stake_now(&operator).pool);
 		PositionInfo { operator, value }
 	}
 

@@ -42,7 +42,8 @@ pub enum ProxyType {
 	Any,
 	/// Everything but moving the principal's funds to others.
 	NonTransfer,
-	/// Staking: register, stake, vote, retire. What is withdrawn returns to the principal.
+	/// Staking: register, stake, vote, retire, and a validator's session keys. What is withdrawn
+	/// returns to the principal, and so does a reporter's reward.
 	Staking,
 	/// Rejecting what other proxies announced.
 	CancelProxy,
@@ -55,7 +56,10 @@ impl InstanceFilter<RuntimeCall> for ProxyType {
 			Self::NonTransfer => !matches!(call, RuntimeCall::Balances(_) | RuntimeCall::Sudo(_)),
 			// Batches are let through because their inner calls are filtered again.
 			Self::Staking => {
-				matches!(call, RuntimeCall::Staking(_) | RuntimeCall::Utility(_))
+				matches!(
+					call,
+					RuntimeCall::Staking(_) | RuntimeCall::Session(_) | RuntimeCall::Utility(_)
+				)
 			},
 			Self::CancelProxy => {
 				matches!(

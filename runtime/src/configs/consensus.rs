@@ -1,7 +1,8 @@
 //! Who writes and finalizes blocks, and how misbehaviour is proven.
 //!
 //! Equivocations of BABE and GRANDPA are reported with a proof that the key belonged to a validator
-//! of that session (`Historical`); a verified report is recorded in `Offences`.
+//! of that session (`Historical`); a verified report is recorded in `Offences`, which tells `Staking`
+//! to suspend the validator and to queue its slash.
 
 use crate::{
 	constants::{MAX_VALIDATORS, REPORTABLE_SESSIONS, SLOTS_PER_SESSION, SLOT_DURATION_MS},
@@ -19,9 +20,10 @@ use sp_runtime::traits::{Convert, ConvertInto, OpaqueKeys};
 parameter_types! {
 	/// Slots in which an equivocation can be reported after it happened.
 	pub const ReportLongevity: u64 = REPORTABLE_SESSIONS as u64 * SLOTS_PER_SESSION;
-	/// GRANDPA's authority sets that are remembered with their session: the set may change every
-	/// session, and each must be known as long as its misbehaviour can be reported.
-	pub const MaxSetIdSessionEntries: u64 = REPORTABLE_SESSIONS as u64;
+	/// GRANDPA's authority sets that are remembered with their session. The set may change every
+	/// session, and each must be known as long as its misbehaviour can be reported: the present one, as
+	/// many before it, and one more, by which a report finds where the oldest began.
+	pub const MaxSetIdSessionEntries: u64 = REPORTABLE_SESSIONS as u64 + 2;
 	/// Held while an account has session keys.
 	pub const KeyDeposit: Balance = crate::constants::storage_deposit(3, 256);
 }
@@ -35,7 +37,7 @@ impl pallet_babe::Config for Runtime {
 	/// Not a placeholder: the pallet's hand-counted weights, the only ones it ships.
 	type WeightInfo = ();
 	type MaxAuthorities = ConstU32<MAX_VALIDATORS>;
-	/// For the weight of a slash only. A pool's slash costs the same for any number of voters.
+	/// For the weight of a report only. A pool's slash costs the same for any number of voters.
 	type MaxNominators = ConstU32<0>;
 	type KeyOwnerProof = sp_session::MembershipProof;
 	type EquivocationReportSystem =
@@ -56,8 +58,8 @@ impl pallet_grandpa::Config for Runtime {
 
 impl pallet_authorship::Config for Runtime {
 	type FindAuthor = pallet_session::FindAccountFromAuthorIndex<Self, Babe>;
-	/// Nobody counts authored blocks as long as there are no rewards for them.
-	type EventHandler = ();
+	/// Validators are paid by the blocks that they write.
+	type EventHandler = Staking;
 }
 
 impl pallet_session::Config for Runtime {
@@ -69,6 +71,8 @@ impl pallet_session::Config for Runtime {
 	type SessionManager = NoteHistoricalRoot<Self, PastValidators<Staking>>;
 	type SessionHandler = <SessionKeys as OpaqueKeys>::KeyTypeIdProviders;
 	type Keys = SessionKeys;
+	/// Up to a third of the validators at once, those with the gravest offences: more would stop
+	/// finality. In a set of up to three nobody is disabled; an offender leaves it by the next election.
 	type DisablingStrategy = pallet_session::disabling::UpToLimitWithReEnablingDisablingStrategy;
 	type WeightInfo = pallet_session::weights::SubstrateWeight<Runtime>;
 	type Currency = Balances;
@@ -94,9 +98,7 @@ impl pallet_session::historical::Config for Runtime {
 impl pallet_offences::Config for Runtime {
 	type RuntimeEvent = RuntimeEvent;
 	type IdentificationTuple = pallet_session::historical::IdentificationTuple<Self>;
-	/// Offences are verified and recorded, and that is all: nothing is slashed and nobody disabled
-	/// until the staking pallet has slashing, which takes this place.
-	type OnOffenceHandler = ();
+	type OnOffenceHandler = Staking;
 }
 
 impl<LocalCall> frame_system::offchain::CreateTransactionBase<LocalCall> for Runtime

@@ -12,10 +12,6 @@ fn give(from: u8, to: cuckoo_primitives::AccountId, amount: u128) {
 	assert_ok!(Balances::transfer_allow_death(signed(from), to, amount));
 }
 
-fn worth(who: u8, operator: u8) -> u128 {
-	Staking::position(account(who), account(operator)).map_or(0, |position| position.value)
-}
-
 #[test]
 fn a_gift_to_the_pot_moves_no_rate_and_stops_nobody() {
 	run(|| {

@@ -1,9 +1,14 @@
 //! What a chain begins with.
 
 use cuckoo_primitives::{Role, CUC};
+use frame_support::traits::BuildGenesisConfig;
+use sp_runtime::Perbill;
 
 use super::support::Snapshot;
-use crate::{mock::*, GenesisConfig, GenesisOperator, GenesisVote, Held, Rules};
+use crate::{
+	mock::*, GenesisConfig, GenesisOperator, GenesisVote, Held, RoleParameters,
+	ValidatorParameters, ValidatorParams,
+};
 
 fn vote(voter: u8, operator: u8, amount: u128) -> GenesisVote {
 	GenesisVote {
@@ -41,13 +46,39 @@ fn operators_and_votes_are_there_and_paid_for() {
 }
 
 #[test]
-fn every_role_has_its_rules() {
+fn every_role_has_its_parameters() {
 	run(|| {
-		for role in Role::ALL {
-			let rules = Rules::<Test>::get(role).unwrap();
-			assert_eq!(rules.min_self_stake, role.default_min_self_stake());
+		for (role, percent) in [
+			(Role::Validator, 1),
+			(Role::Coordinator, 10),
+			(Role::Miner, 10),
+		] {
+			let params = RoleParameters::<Test>::get(role).unwrap();
+			assert_eq!(params.min_self_stake, role.default_min_self_stake());
+			assert_eq!(params.offence_fraction, Perbill::from_percent(percent));
 		}
+		assert_eq!(
+			ValidatorParameters::<Test>::get(),
+			ValidatorParams {
+				seats: 100,
+				floor: 1,
+				yearly_inflation: Perbill::from_parts(25_000_000),
+			}
+		);
 	});
+}
+
+#[test]
+#[should_panic(expected = "genesis validator parameters")]
+fn parameters_of_validators_that_cannot_be_used_stop_the_genesis() {
+	let config = GenesisConfig::<Test> {
+		validators: ValidatorParams {
+			seats: 0,
+			..Default::default()
+		},
+		..Default::default()
+	};
+	sp_io::TestExternalities::default().execute_with(|| config.build());
 }
 
 #[test]

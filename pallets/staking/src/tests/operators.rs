@@ -7,6 +7,11 @@ use sp_runtime::{DispatchError, Perbill};
 use super::support::*;
 use crate::{mock::*, Amount, Error, IntroductionInput, RoleMembers};
 
+/// What a role asks for.
+fn minimum_of(role: Role) -> u128 {
+	Staking::role_parameters(role).min_self_stake
+}
+
 fn register_with(
 	who: u8,
 	role: Role,
@@ -38,18 +43,13 @@ fn an_account_registers_in_each_role() {
 fn self_stake_must_exceed_the_minimum_and_not_just_reach_it() {
 	run(|| {
 		for role in Role::ALL {
-			let minimum = Staking::min_self_stake(role);
+			let minimum = minimum_of(role);
 			assert_noop!(
 				register_with(ALICE, role, minimum, introduction()),
 				Error::<Test>::SelfStakeTooLow
 			);
 		}
-		assert_register(
-			ALICE,
-			Role::Miner,
-			50,
-			Staking::min_self_stake(Role::Miner) + 1,
-		);
+		assert_register(ALICE, Role::Miner, 50, minimum_of(Role::Miner) + 1);
 	});
 }
 
@@ -104,6 +104,13 @@ fn only_an_account_calls() {
 		assert_noop!(Staking::vote(none(), miner.clone(), CUC), bad);
 		assert_noop!(Staking::unvote(none(), miner, Amount::All), bad);
 		assert_noop!(Staking::withdraw(none()), bad);
+		assert_noop!(Staking::set_commission(none(), Perbill::zero()), bad);
+		assert_noop!(Staking::reactivate(none(), key, signature), bad);
+		assert_noop!(Staking::rebond(none(), account(MINER), Amount::All), bad);
+		let report = two_results(MINER, MINER.into(), 1, 0);
+		assert_noop!(Staking::report_equivocation(none(), Box::new(report)), bad);
+		assert_noop!(Staking::apply_slashes(none(), 1), bad);
+		assert_noop!(Staking::recount(none(), Default::default()), bad);
 	});
 }
 
@@ -235,7 +242,7 @@ fn an_operator_stakes_more() {
 #[test]
 fn an_operator_takes_out_what_is_above_the_minimum() {
 	run(|| {
-		let minimum = Staking::min_self_stake(Role::Miner);
+		let minimum = minimum_of(Role::Miner);
 		let spare = MINER_STAKE - minimum - 1;
 		assert_noop!(
 			Staking::unstake(signed(MINER), Amount::Value(spare + 1)),
@@ -331,7 +338,7 @@ fn a_retired_operator_registers_again_once_its_pool_is_empty() {
 #[test]
 fn an_operator_is_active_again_when_a_slash_is_made_good() {
 	run(|| {
-		let spare = MINER_STAKE - Staking::min_self_stake(Role::Miner);
+		let spare = MINER_STAKE - minimum_of(Role::Miner);
 		lower(MINER, spare);
 		let operator = Staking::operator(account(MINER)).unwrap();
 		assert!(!operator.active && !operator.retired);

@@ -1,14 +1,27 @@
 //! One helper a call: takes a snapshot, makes the call, and checks every difference and event.
 
-use cuckoo_primitives::{AccountId, Balance, EraIndex, Role, WorkerId};
-use frame_support::assert_ok;
+use cuckoo_primitives::{
+	signing::{sign, signing_hash, Assignment, ResultCommitment, SignedPayload},
+	task::{DeviceClass, TaskId},
+	AccountId, Balance, EraIndex, Role, WorkerId, H256,
+};
+use frame_support::{
+	assert_ok,
+	dispatch::Pays,
+	traits::{fungible::Balanced, Imbalance},
+};
+use pallet_cuckoo_staking_runtime_api::SlashInfo;
 
 use crate::{
 	mock::*,
 	pool::Pool,
-	types::{Amount, DescendingStake, IntroductionInput, Operator, RoleTotals, WorkerOwner},
-	ByStake, CurrentEra, Event, Held, Introductions, Operators, Pools, ReleasedWorkers,
-	RoleMembers, Totals, Unbonding, UnbondingPools, WorkerNonces, WorkerOwners,
+	types::{
+		Amount, Commission, DescendingStake, IntroductionInput, Operator, RoleTotals, SlashId,
+		WorkerOwner,
+	},
+	ByStake, CurrentEra, Event, Evidence, Held, Introductions, Operators, Pools, ReleasedWorkers,
+	RewardSink, RoleMembers, Signed, SlashQueue, Totals, Unbonding, UnbondingPools, WorkerNonces,
+	WorkerOwners,
 };
 
 /// What a call on one operator by one account can change.
@@ -120,8 +133,10 @@ pub fn assert_register(who: u8, role: Role, key: u32, stake: Balance) {
 		Operator {
 			role,
 			worker: Some(worker(key)),
-			commission: commission(),
+			commission: Commission::new(commission()),
 			retired: None,
+			suspended: None,
+			minimum: Staking::role_parameters(role).min_self_stake,
 			counted: Some(stake),
 		}
 	);
@@ -428,8 +443,8 @@ pub fn raise(operator: u8, amount: Balance) {
 	use frame_support::traits::fungible::Mutate;
 	Balances::mint_into(&Staking::pot(), amount).unwrap();
 	Held::<Test>::mutate(|held| *held += amount);
-	Staking::change_pool(&account(operator), |_, pool| {
-		pool.value += amount;
+	Staking::change_stake(&account(operator), |_, stake| {
+		stake.pool.value += amount;
 		Ok(())
 	})
 	.unwrap();
@@ -439,8 +454,8 @@ pub fn raise(operator: u8, amount: Balance) {
 /// slashed to nothing begins a new generation.
 pub fn lower(operator: u8, amount: Balance) {
 	burn(amount);
-	Staking::change_pool(&account(operator), |_, pool| {
-		slash(pool, amount);
+	Staking::change_stake(&account(operator), |_, stake| {
+		slash(&mut stake.pool, amount);
 		Ok(())
 	})
 	.unwrap();
@@ -476,4 +491,229 @@ fn slash(pool: &mut Pool, amount: Balance) {
 			..Default::default()
 		};
 	}
+}
+
+/// Signs a message with the worker key `key`.
+pub fn sign_with<Payload: SignedPayload>(key: u32, payload: Payload) -> Signed<Payload> {
+	let signature = sign(&GENESIS_HASH, &payload, &worker_key(key));
+	Signed { payload, signature }
+}
+
+/// An assignment of the task `task` by [`COORDINATOR`] to a miner with the worker key `key`, from the
+/// draw of the block `block`.
+pub fn assignment(miner: u8, key: u32, block: u32, task: u8) -> Assignment {
+	Assignment {
+		coordinator: account(COORDINATOR),
+		task: TaskId([task; 16]),
+		attempt: 0,
+		miner: account(miner),
+		worker: worker(key),
+		spec_hash: H256::repeat_byte(1),
+		model: H256::repeat_byte(2),
+		deadline_ms: 1_000,
+		block_number: block,
+		block_hash: H256::repeat_byte(3),
+		randomness: H256::repeat_byte(4),
+		eligible_root: H256::repeat_byte(5),
+		total_weight: 6,
+	}
+}
+
+/// A commitment to the output `output` of an assignment.
+pub fn commitment(assignment: &Assignment, output: u8) -> ResultCommitment {
+	ResultCommitment {
+		assignment: signing_hash(&GENESIS_HASH, assignment),
+		output: H256::repeat_byte(output),
+		trajectory_root: H256::repeat_byte(1),
+		engine_profile: H256::repeat_byte(2),
+		device: DeviceClass::Cpu,
+	}
+}
+
+/// Two commitments of the worker key `key` for one assignment.
+pub fn two_results(miner: u8, key: u32, block: u32, task: u8) -> Evidence {
+	let assignment = assignment(miner, key, block, task);
+	let [first, second] = [1, 2].map(|output| sign_with(key, commitment(&assignment, output)));
+	Evidence::Results {
+		assignment,
+		first,
+		second,
+	}
+}
+
+/// Two assignments for one attempt by [`COORDINATOR`]'s worker key `key`.
+pub fn two_assignments(key: u32, block: u32, task: u8) -> Evidence {
+	let [first, second] =
+		[ALICE, BOB].map(|miner| sign_with(key, assignment(miner, miner.into(), block, task)));
+	Evidence::Assignments {
+		workers: [worker(key); 2],
+		first,
+		second,
+	}
+}
+
+/// Proof that [`MINER`]'s first worker has committed an offence in the present block.
+pub fn offence_now(task: u8) -> Evidence {
+	two_results(MINER, MINER.into(), block(), task)
+}
+
+/// The number that the next slash will have.
+pub fn next_slash() -> SlashId {
+	SlashQueue::<Test>::get().next
+}
+
+/// Reports an offence of an operator that is in service and has none in `era` yet. Returns the
+/// slash's number.
+pub fn assert_report(who: u8, operator: u8, evidence: Evidence, era: EraIndex) -> SlashId {
+	let before = Snapshot::take(who, operator);
+	let record = before.record.clone().unwrap();
+	let (slash, now) = (next_slash(), CurrentEra::<Test>::get());
+	// That of the role in which the offence was committed.
+	let role = match evidence {
+		Evidence::Results { .. } => Role::Miner,
+		Evidence::Assignments { .. } => Role::Coordinator,
+	};
+	let fraction = Staking::role_parameters(role).offence_fraction;
+	take_events();
+	let paid = Staking::report_equivocation(signed(who), Box::new(evidence)).unwrap();
+	assert_eq!(paid.pays_fee, Pays::No);
+	let after = Snapshot::take(who, operator);
+
+	let mut expected = before.clone();
+	let place = Role::ALL
+		.iter()
+		.position(|role| *role == record.role)
+		.unwrap();
+	expected.totals[place] = expected.totals[place]
+		.replaced(record.counted, None)
+		.unwrap();
+	expected.ordered = false;
+	expected.record = Some(Operator {
+		suspended: Some(now),
+		counted: None,
+		..record.clone()
+	});
+	assert_eq!(after, expected);
+	let due_era = now + SLASH_DEFER_ERAS;
+	let shown = Staking::pending_slashes(slash.checked_sub(1), 1);
+	assert_eq!(
+		shown,
+		[SlashInfo {
+			slash,
+			operator: account(operator),
+			era,
+			fraction,
+			reporter: Some(account(who)),
+			due_era,
+		}]
+	);
+	let mut events = Vec::new();
+	if !record.is_suspended() {
+		events.push(Event::OperatorSuspended {
+			operator: account(operator),
+			role: record.role,
+		});
+	}
+	if before.active() {
+		events.push(Event::OperatorDeactivated {
+			operator: account(operator),
+			role: record.role,
+		});
+	}
+	events.push(Event::SlashQueued {
+		slash,
+		operator: account(operator),
+		era,
+		fraction,
+		reporter: Some(account(who)),
+		due_era,
+	});
+	assert_eq!(take_events(), events);
+	slash
+}
+
+/// Applies exactly one slash, and expects that it takes `amount` from the operator and that the
+/// reporter, if there is one, gets `reward` of it.
+pub fn assert_apply(slash: SlashId, operator: u8, amount: Balance, reporter: u8, reward: Balance) {
+	let (before, issued, gone) = (
+		Snapshot::take(reporter, operator),
+		Balances::total_issuance(),
+		SlashedAway::get(),
+	);
+	take_events();
+	let paid = Staking::apply_slashes(signed(CAROL), 1).unwrap();
+	assert_eq!(paid.pays_fee, Pays::No);
+	let after = Snapshot::take(reporter, operator);
+	assert_eq!(after.held, before.held - amount);
+	assert_eq!(after.pot, before.pot - amount);
+	assert_eq!(after.free, before.free + reward);
+	assert_eq!(SlashedAway::get(), gone + amount - reward);
+	assert_eq!(Balances::total_issuance(), issued - (amount - reward));
+	assert!(Staking::pending_slashes(slash.checked_sub(1), 1)
+		.iter()
+		.all(|waiting| waiting.slash != slash));
+	assert_eq!(
+		take_events(),
+		[Event::Slashed {
+			slash,
+			operator: account(operator),
+			amount,
+			reporter: Some(account(reporter)),
+			reporter_reward: reward,
+		}]
+	);
+}
+
+/// Brings a credit of newly issued tokens; returns what came back of it.
+pub fn pay(operator: u8, amount: Balance) -> Result<(), Balance> {
+	let credit = <Balances as Balanced<AccountId>>::issue(amount);
+	<Staking as RewardSink>::reward(&account(operator), credit).map_err(|credit| credit.peek())
+}
+
+/// Rewards an operator, and expects that `commission` of it is staked for it at once.
+pub fn assert_reward(operator: u8, amount: Balance, commission: Balance) {
+	let before = Snapshot::take(operator, operator);
+	let (issued, streaming) = (Balances::total_issuance(), streaming(operator));
+	take_events();
+	assert_eq!(pay(operator, amount), Ok(()));
+	let after = Snapshot::take(operator, operator);
+	assert_eq!(Balances::total_issuance(), issued + amount);
+	assert_eq!(after.held, before.held + amount);
+	assert_eq!(after.pot, before.pot + amount);
+	assert_eq!(after.free, before.free);
+	assert_eq!(
+		super::support::streaming(operator),
+		streaming + amount - commission
+	);
+	assert_eq!(
+		take_events(),
+		[Event::Rewarded {
+			operator: account(operator),
+			amount,
+			commission,
+		}]
+	);
+}
+
+/// What is on its way into an operator's pool at this block.
+pub fn streaming(operator: u8) -> Balance {
+	Staking::stake_now(&account(operator)).stream.amount
+}
+
+/// What an account's stake on an operator is worth now.
+pub fn worth(who: u8, operator: u8) -> Balance {
+	Staking::position(account(who), account(operator)).map_or(0, |position| position.value)
+}
+
+/// What is on its way out for an account.
+pub fn leaving(who: u8) -> Balance {
+	Staking::unbonding(account(who))
+		.into_iter()
+		.map(|chunk| chunk.value)
+		.sum()
+}
+
+/// An operator's record.
+pub fn record(operator: u8) -> Operator {
+	Operators::<Test>::get(account(operator)).unwrap()
 }

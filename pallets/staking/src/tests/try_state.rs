@@ -5,18 +5,24 @@ use frame_support::{
 	storage::{unhashed, StoragePrefixedMap},
 	traits::fungible::Unbalanced,
 };
+use sp_runtime::Perbill;
 
 use super::support::*;
 use crate::{
 	mock::*,
 	pool::{Pool, Position, Shares},
+	stake::Stream,
 	types::{
-		Amount, DescendingStake, Introduction, UnbondingChunk, WorkerOwner, MAX_RELEASED_WORKERS,
+		Amount, DescendingStake, Introduction, Offence, Slash, UnbondingChunk, WorkerOwner,
+		MAX_RELEASED_WORKERS,
 	},
-	ByStake, CurrentEra, EraStart, Held, Introductions, Operators, Pools, Positions,
-	ReleasedWorkers, RoleMembers, Rules, Totals, Unbonding, UnbondingPools, WorkerNonces,
-	WorkerOwners,
+	AuthoredBlocks, ByStake, CurrentEra, Held, Introductions, Offences, Operators, Pools,
+	Positions, RecentEras, ReleasedWorkers, RoleMembers, RoleParameters, SlashQueue, Slashes,
+	Streams, Totals, Unbonding, UnbondingPools, ValidatorParameters, WorkerNonces, WorkerOwners,
 };
+
+/// The worker key of the operator that has committed an offence.
+const OFFENDING_KEY: u32 = 70;
 
 /// Makes a state with something in every map, breaks it, and expects the message.
 fn breaks(message: &'static str, corrupt: impl FnOnce()) {
@@ -30,7 +36,13 @@ fn breaks(message: &'static str, corrupt: impl FnOnce()) {
 		assert_vote(BOB, VALIDATOR, 100 * CUC);
 		assert_unvote(ALICE, MINER, Amount::Value(20 * CUC));
 		assert_set_worker(MINER, 50);
+		assert_register(ALICE, Role::Miner, OFFENDING_KEY, MINER_STAKE);
 		pass_eras(1);
+		assert_eq!(pay(MINER, 100 * CUC), Ok(()));
+		assert_report(BOB, ALICE, two_results(ALICE, OFFENDING_KEY, block(), 0), 1);
+		<Staking as pallet_authorship::EventHandler<AccountId, u64>>::note_author(account(
+			VALIDATOR,
+		));
 		assert_eq!(Staking::do_try_state(), Ok(()));
 		corrupt();
 		assert_eq!(Staking::do_try_state(), Err(message.into()));
@@ -50,7 +62,7 @@ fn change_record(who: u8, change: impl FnOnce(&mut crate::Operator)) {
 
 #[test]
 fn invariant_1_money() {
-	const SUM: &str = "1: Held is not the sum of all pools";
+	const SUM: &str = "1: Held is not the sum of all pools and streams";
 	breaks(SUM, || Held::<Test>::mutate(|held| *held += 1));
 	breaks(SUM, || {
 		Pools::<Test>::mutate(account(MINER), |pool| pool.value -= 1)
@@ -61,6 +73,10 @@ fn invariant_1_money() {
 	breaks(SUM, || {
 		Pools::<Test>::mutate(account(MINER), |pool| pool.value = u128::MAX)
 	});
+	breaks(SUM, || {
+		Streams::<Test>::mutate(account(MINER), |stream| stream.amount -= 1)
+	});
+	breaks(SUM, || Streams::<Test>::remove(account(MINER)));
 	breaks("1: the pot has less than it owes", || {
 		let pot = Balances::free_balance(Staking::pot());
 		Balances::write_balance(&Staking::pot(), pot - 1).unwrap();
@@ -107,6 +123,46 @@ fn invariant_2_pools() {
 				..Default::default()
 			},
 		);
+	});
+}
+
+#[test]
+fn invariant_2_spent_pools() {
+	let devalue = |value: fn(u128) -> u128| {
+		Pools::<Test>::mutate(account(MINER), |pool| {
+			Held::<Test>::mutate(|held| *held -= pool.value);
+			pool.value = value(pool.shares.0);
+			Held::<Test>::mutate(|held| *held += pool.value);
+		})
+	};
+	breaks("2: a pool's shares are worth nothing", || devalue(|_| 0));
+	breaks("2: a pool's shares are worth nothing", || {
+		devalue(|shares| shares / 1_000_000_000 - 1)
+	});
+}
+
+#[test]
+fn invariant_2_streams() {
+	let stream = |who: u8, stream: Stream| Streams::<Test>::insert(account(who), stream);
+	let empty = || Stream {
+		amount: 0,
+		since: block(),
+		until: block() + 1,
+	};
+	breaks("2: a stream has nothing left", || {
+		stream(VALIDATOR, empty())
+	});
+	let change = |change: fn(&mut Stream)| Streams::<Test>::mutate(account(MINER), change);
+	const NO_TIME: &str = "2: a stream has no time to flow";
+	breaks(NO_TIME, || change(|stream| stream.until = stream.since));
+	breaks(NO_TIME, || change(|stream| stream.since += 1));
+	breaks("2: a stream flows to nobody", || {
+		owe(5);
+		let of_five = Stream {
+			amount: 5,
+			..empty()
+		};
+		stream(BOB, of_five);
 	});
 }
 
@@ -168,6 +224,21 @@ fn invariant_4_activity() {
 	breaks(ACTIVE, || {
 		change_record(MINER, |record| record.retired = Some(1))
 	});
+	breaks(ACTIVE, || {
+		change_record(MINER, |record| record.suspended = Some(1))
+	});
+	breaks(ACTIVE, || {
+		change_record(MINER, |record| record.minimum = u128::MAX)
+	});
+	breaks(
+		"4: a slash waits for an operator that is not suspended",
+		|| {
+			change_record(ALICE, |record| {
+				record.suspended = None;
+				record.minimum = u128::MAX;
+			})
+		},
+	);
 	breaks(
 		"4: an operator counts with another stake than its pool's",
 		|| change_record(MINER, |record| record.counted = Some(1)),
@@ -290,15 +361,94 @@ fn invariant_8_records() {
 	breaks("8: a pool is nobody's", || {
 		Pools::<Test>::insert(account(CAROL), Pool::default())
 	});
-	breaks("8: a role has no rules", || {
-		Rules::<Test>::remove(Role::Miner)
+	breaks("8: a role has no parameters", || {
+		RoleParameters::<Test>::remove(Role::Miner)
+	});
+	const UNUSABLE: &str = "8: the validators' parameters cannot be used";
+	breaks(UNUSABLE, || {
+		ValidatorParameters::<Test>::mutate(|params| params.seats = 0)
+	});
+	breaks(UNUSABLE, || {
+		ValidatorParameters::<Test>::mutate(|params| params.seats = MAX_VALIDATORS + 1)
+	});
+	breaks(UNUSABLE, || {
+		ValidatorParameters::<Test>::mutate(|params| params.floor = params.seats + 1)
 	});
 }
 
 #[test]
+fn invariant_10_slashes() {
+	let change = |change: fn(&mut Vec<Offence>)| {
+		Offences::<Test>::mutate(account(ALICE), |offences| {
+			let mut list = offences.clone().into_inner();
+			change(&mut list);
+			*offences = list.try_into().unwrap();
+		})
+	};
+	let change_slash = |change: fn(&mut Slash)| {
+		Slashes::<Test>::mutate(0, |slash| change(slash.as_mut().unwrap()))
+	};
+	breaks("10: an era is twice on an operator's record", || {
+		change(|offences| offences.push(Offence::none(offences[0].era)))
+	});
+	breaks("10: an offence waits for no slash", || {
+		Slashes::<Test>::remove(0)
+	});
+	breaks("10: a slash takes no more than was taken", || {
+		change(|offences| offences[0].applied = Perbill::from_percent(10))
+	});
+	breaks("10: a slash waits whose proof could be used again", || {
+		change(|offences| offences[0].proofs.clear())
+	});
+	const OUTSIDE: &str = "10: a slash is outside of the queue";
+	breaks(OUTSIDE, || {
+		SlashQueue::<Test>::mutate(|queue| queue.first = 1)
+	});
+	breaks(OUTSIDE, || {
+		SlashQueue::<Test>::mutate(|queue| queue.next = 0)
+	});
+	const NOT_ON_RECORD: &str = "10: a slash is not on its operator's record";
+	breaks(NOT_ON_RECORD, || Offences::<Test>::remove(account(ALICE)));
+	breaks(NOT_ON_RECORD, || change(|offences| offences[0].era = 0));
+	breaks(NOT_ON_RECORD, || {
+		change(|offences| offences[0].pending = None)
+	});
+	breaks(NOT_ON_RECORD, || {
+		change_slash(|slash| slash.operator = account(MINER))
+	});
+	breaks(NOT_ON_RECORD, || change_slash(|slash| slash.era = 0));
+	breaks(NOT_ON_RECORD, || {
+		let twin = Slashes::<Test>::get(0).unwrap();
+		Slashes::<Test>::insert(1, twin);
+		SlashQueue::<Test>::mutate(|queue| queue.next = 2);
+	});
+}
+
+#[test]
+fn invariant_11_eras() {
+	const FOLLOW: &str = "11: eras do not follow each other";
+	let last = |change: fn(&mut crate::EraStartedAt)| {
+		RecentEras::<Test>::mutate(|eras| change(eras.last_mut().unwrap()))
+	};
+	breaks(FOLLOW, || last(|start| start.era = 2));
+	breaks(FOLLOW, || last(|start| start.era = 0));
+	breaks(FOLLOW, || last(|start| start.session = 0));
+	breaks(FOLLOW, || {
+		RecentEras::<Test>::mutate(|eras| eras[0].block = eras[1].block + 1)
+	});
+	const PRESENT: &str = "11: the present era is not the last on record";
+	breaks(PRESENT, || CurrentEra::<Test>::put(2));
+	breaks(PRESENT, RecentEras::<Test>::kill);
+}
+
+#[test]
 fn invariant_9_decoding() {
-	let maps: [[u8; 32]; 13] = [
-		Rules::<Test>::final_prefix(),
+	let maps: [[u8; 32]; 17] = [
+		Streams::<Test>::final_prefix(),
+		Offences::<Test>::final_prefix(),
+		Slashes::<Test>::final_prefix(),
+		AuthoredBlocks::<Test>::final_prefix(),
+		RoleParameters::<Test>::final_prefix(),
 		Totals::<Test>::final_prefix(),
 		Operators::<Test>::final_prefix(),
 		RoleMembers::<Test>::final_prefix(),
@@ -319,7 +469,9 @@ fn invariant_9_decoding() {
 	}
 	let values = [
 		CurrentEra::<Test>::hashed_key(),
-		EraStart::<Test>::hashed_key(),
+		RecentEras::<Test>::hashed_key(),
+		ValidatorParameters::<Test>::hashed_key(),
+		SlashQueue::<Test>::hashed_key(),
 		Held::<Test>::hashed_key(),
 	];
 	for key in values {

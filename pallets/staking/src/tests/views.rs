@@ -2,6 +2,7 @@
 
 use cuckoo_primitives::{AccountId, Role, CUC};
 use pallet_cuckoo_staking_runtime_api::{OperatorInfo, PositionInfo, RoleParams, UnbondingInfo};
+use sp_runtime::Perbill;
 
 use super::support::*;
 use crate::{mock::*, Amount};
@@ -16,6 +17,7 @@ fn an_operator_is_shown_whole() {
 			role: Role::Coordinator,
 			worker: Some(worker(50)),
 			commission: commission(),
+			next_commission: None,
 			name: introduction().name,
 			endpoint: introduction().endpoint,
 			text: introduction().text,
@@ -23,6 +25,8 @@ fn an_operator_is_shown_whole() {
 			total_stake: COORDINATOR_STAKE + 500 * CUC,
 			active: true,
 			retired: false,
+			suspended: false,
+			streaming: 0,
 		};
 		assert_eq!(Staking::operator(account(ALICE)), Some(expected.clone()));
 		assert_eq!(
@@ -148,6 +152,8 @@ fn figures_of_the_whole() {
 		assert_vote(ALICE, MINER, 100 * CUC);
 		let info = Staking::info();
 		assert_eq!((info.era, info.unbonding_eras), (1, UNBONDING_ERAS));
+		assert_eq!(info.evidence_eras, EVIDENCE_ERAS);
+		assert_eq!(info.slash_defer_eras, SLASH_DEFER_ERAS);
 		assert_eq!(info.min_vote, MIN_VOTE);
 		assert_eq!(
 			info.active,
@@ -160,7 +166,8 @@ fn figures_of_the_whole() {
 		assert_eq!(
 			Staking::role_params(Role::Miner),
 			RoleParams {
-				min_self_stake: 20_000 * CUC
+				min_self_stake: 20_000 * CUC,
+				offence_fraction: Perbill::from_percent(10),
 			}
 		);
 	});
