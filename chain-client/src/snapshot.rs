@@ -418,10 +418,7 @@ mod tests {
 		assert!(changes(&[cut]).is_err());
 	}
 
-	/// Events after which everything is read: a role's parameters belong to every operator of it.
-	const SWEEPING_EVENTS: [&str; 1] = ["RoleParamsSet"];
-
-	/// The follower reads single operators for every event that the pallet has now, but those.
+	/// The follower knows what every event means that the pallet has now.
 	#[test]
 	fn every_event_names_its_operator_or_changes_none() {
 		let at = own();
