@@ -311,11 +311,17 @@ fn share(pool: &Pool) -> Balance {
 	pool.value.div_ceil(pool.shares.0.max(1))
 }
 
+/// Whether the slash has ended a pool's generation; or would have, had the pool of dust not taken its
+/// stream in: from then on shares that were worth nothing are worth something, and bear other parts.
 fn has_ended(before: &Reach, after: &Reach) -> bool {
-	pools(before)
+	let ended = pools(before)
 		.iter()
 		.zip(pools(after))
-		.any(|((before, _), (after, _))| before.generation != after.generation)
+		.any(|((before, _), (after, _))| before.generation != after.generation);
+	let took_its_stream = before.stake.stream.amount > 0
+		&& after.stake.stream.amount == 0
+		&& before.own != before.stake.pool.shares;
+	ended || took_its_stream
 }
 
 /// In how many parts a slash is rounded.
