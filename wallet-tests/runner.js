@@ -95,6 +95,8 @@ async function startNode(chain, folder, log) {
 			['--rpc-port', '0'],
 			['--listen-addr', '/ip4/127.0.0.1/tcp/0', '--no-mdns'],
 			['--no-prometheus', '--no-telemetry'],
+			// The default seals a file in memory, which Linux may refuse for a moment under load.
+			['--wasmtime-instantiation-strategy', 'pooling'],
 		].flat(),
 		{ stdio: ['ignore', 'pipe', 'pipe'] },
 	);

@@ -17,7 +17,7 @@ use sc_client_api::{
 use sc_client_db::{Backend, BlocksPruning, DatabaseSettings, DatabaseSource, PruningMode};
 use sp_core::storage::{StateVersion, Storage};
 use sp_externalities::{set_and_run_with_externalities, Extensions, Externalities};
-use sp_runtime::traits::{Hash as _, Header as _};
+use sp_runtime::traits::{Hash as _, HashingFor, Header as _};
 use sp_state_machine::{Ext, OverlayedChanges};
 use std::{
 	fs, io,
@@ -40,6 +40,10 @@ const STAT_BLOCK_BYTES: u64 = 512;
 
 /// A storage entry after the work; `None` is a removal.
 pub type Write = (Vec<u8>, Option<Vec<u8>>);
+
+type Overlay = OverlayedChanges<HashingFor<Block>>;
+type State = <Backend<Block> as sc_client_api::Backend<Block>>::State;
+type StateExt<'a> = Ext<'a, HashingFor<Block>, State>;
 
 /// How long a piece of work took, and what it wrote.
 #[derive(Clone, Debug)]
@@ -105,18 +109,14 @@ impl Database {
 		before: impl FnOnce(),
 		work: impl FnOnce() -> anyhow::Result<()>,
 	) -> anyhow::Result<Sample> {
-		let state = self
-			.backend
-			.state_at(self.block, TrieCacheContext::Trusted)?;
-		let mut overlay = OverlayedChanges::default();
-		let mut extensions = Extensions::new();
-		let mut ext = Ext::new(&mut overlay, &state, Some(&mut extensions));
-		set_and_run_with_externalities(&mut ext, before);
-		let start = processor_time();
-		let result = set_and_run_with_externalities(&mut ext, work);
-		let calls = processor_time().saturating_sub(start);
-		result?;
-		let root = time_root(&mut ext);
+		let (timed, mut overlay) = self.on_state(|ext| {
+			set_and_run_with_externalities(ext, before);
+			let start = processor_time();
+			let result = set_and_run_with_externalities(ext, work);
+			let calls = processor_time().saturating_sub(start);
+			result.map(|()| (calls, time_root(ext)))
+		})?;
+		let (calls, root) = timed?;
 		let writes = overlay
 			.changes_mut()
 			.map(|(key, value)| (key.clone(), value.value().cloned()))
@@ -131,20 +131,16 @@ impl Database {
 	/// Reads and writes these entries and computes the root, with no runtime in between: what storage
 	/// alone asks for them.
 	pub fn time_bare(&self, writes: &[Write]) -> anyhow::Result<Sample> {
-		let state = self
-			.backend
-			.state_at(self.block, TrieCacheContext::Trusted)?;
-		let mut overlay = OverlayedChanges::default();
-		let mut extensions = Extensions::new();
-		let mut ext = Ext::new(&mut overlay, &state, Some(&mut extensions));
 		let copies = writes.to_vec();
-		let start = processor_time();
-		for (key, value) in copies {
-			ext.storage(&key);
-			ext.place_storage(key, value);
-		}
-		let calls = processor_time().saturating_sub(start);
-		let root = time_root(&mut ext);
+		let ((calls, root), _) = self.on_state(|ext| {
+			let start = processor_time();
+			for (key, value) in copies {
+				ext.storage(&key);
+				ext.place_storage(key, value);
+			}
+			let calls = processor_time().saturating_sub(start);
+			(calls, time_root(ext))
+		})?;
 		Ok(Sample {
 			calls,
 			root,
@@ -154,13 +150,19 @@ impl Database {
 
 	/// Reads something from the state.
 	pub fn read<R>(&self, read: impl FnOnce() -> R) -> anyhow::Result<R> {
+		let (found, _) = self.on_state(|ext| set_and_run_with_externalities(ext, read))?;
+		Ok(found)
+	}
+
+	/// Does something with the state, and returns what it has written beside what it found.
+	fn on_state<R>(&self, work: impl FnOnce(&mut StateExt) -> R) -> anyhow::Result<(R, Overlay)> {
 		let state = self
 			.backend
 			.state_at(self.block, TrieCacheContext::Trusted)?;
-		let mut overlay = OverlayedChanges::default();
+		let mut overlay = Overlay::default();
 		let mut extensions = Extensions::new();
-		let mut ext = Ext::new(&mut overlay, &state, Some(&mut extensions));
-		Ok(set_and_run_with_externalities(&mut ext, read))
+		let found = work(&mut Ext::new(&mut overlay, &state, Some(&mut extensions)));
+		Ok((found, overlay))
 	}
 }
 

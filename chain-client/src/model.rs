@@ -59,18 +59,22 @@ impl Block {
 		}
 	}
 
-	/// What happens without an event.
-	fn pass_time(&mut self) {
+	/// What happens by time alone. That a commission comes into force is told by the era's event, which
+	/// names no operator.
+	fn pass_time(&mut self) -> Changes {
+		let mut changes = Changes::none();
 		for operator in self.operators.values_mut() {
 			operator.next_commission = match operator.next_commission.take() {
 				Some((rate, 1)) => {
 					operator.commission_ppb = rate;
+					changes = Changes::Anything;
 					None
 				},
 				Some((rate, blocks)) => Some((rate, blocks - 1)),
 				None => None,
 			};
 		}
+		changes
 	}
 
 	fn apply(&mut self, action: &Action) -> Changes {
@@ -179,8 +183,7 @@ impl Model {
 			.last()
 			.expect("there is always a first")
 			.clone();
-		next.changes = Changes::none();
-		next.pass_time();
+		next.changes = next.pass_time();
 		for action in actions {
 			let changes = next.apply(action);
 			next.changes = next.changes.clone().and(changes);

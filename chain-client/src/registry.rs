@@ -57,14 +57,6 @@ pub struct Operator {
 	pub suspended: bool,
 }
 
-impl Operator {
-	/// Whether it will change by time alone, without an event that names it: its next commission comes
-	/// into force with an era.
-	pub(crate) fn is_in_motion(&self) -> bool {
-		self.next_commission.is_some()
-	}
-}
-
 /// Everything that depends on the operators alone. Shared between the registries of consecutive
 /// blocks until an operator changes, and operators one by one after that.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]

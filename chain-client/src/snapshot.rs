@@ -74,22 +74,15 @@ impl Snapshot {
 	}
 
 	pub(crate) async fn balance(&self, account: &AccountId) -> Result<Balance, Error> {
-		let failed = |reason: String| Error::Read {
-			what: "an account's balance",
-			reason,
-		};
+		const WHAT: &str = "an account's balance";
 		let key = (Static(account.clone()),);
 		let entry = self
 			.at
 			.storage()
 			.fetch(storage().system().account(), key)
 			.await;
-		let info = entry.map_err(|error| failed(error.to_string()))?;
-		Ok(info
-			.decode()
-			.map_err(|error| failed(error.to_string()))?
-			.data
-			.free)
+		let info = entry.map_err(cannot_read(WHAT))?;
+		Ok(info.decode().map_err(cannot_read(WHAT))?.data.free)
 	}
 
 	pub(crate) async fn worker_nonce(&self, operator: &AccountId) -> Result<u32, Error> {
@@ -188,19 +181,14 @@ impl Snapshot {
 	}
 
 	pub(crate) async fn validators(&self) -> Result<Vec<AccountId>, Error> {
-		let failed = |reason: String| Error::Read {
-			what: "the validators",
-			reason,
-		};
+		const WHAT: &str = "the validators";
 		let entry = self
 			.at
 			.storage()
 			.fetch(storage().session().validators(), ())
 			.await;
-		let validators = entry.map_err(|error| failed(error.to_string()))?;
-		let validators = validators
-			.decode()
-			.map_err(|error| failed(error.to_string()))?;
+		let validators = entry.map_err(cannot_read(WHAT))?;
+		let validators = validators.decode().map_err(cannot_read(WHAT))?;
 		Ok(validators.into_iter().map(|account| account.0).collect())
 	}
 
@@ -212,19 +200,14 @@ impl Snapshot {
 
 impl ChainAt for Snapshot {
 	async fn randomness(&self) -> Result<H256, Error> {
-		let failed = |reason: String| Error::Read {
-			what: "the chain's randomness",
-			reason,
-		};
+		const WHAT: &str = "the chain's randomness";
 		let entry = self
 			.at
 			.storage()
 			.fetch(storage().babe().randomness(), ())
 			.await;
-		let value = entry.map_err(|error| failed(error.to_string()))?;
-		Ok(H256(
-			value.decode().map_err(|error| failed(error.to_string()))?,
-		))
+		let value = entry.map_err(cannot_read(WHAT))?;
+		Ok(H256(value.decode().map_err(cannot_read(WHAT))?))
 	}
 
 	async fn min_self_stake(&self, role: Role) -> Result<Balance, Error> {

@@ -74,7 +74,6 @@ pub(crate) enum Changes {
 
 impl Changes {
 	/// Nothing.
-	#[cfg(test)]
 	pub(crate) fn none() -> Self {
 		Self::Operators(BTreeSet::new())
 	}

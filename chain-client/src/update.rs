@@ -1,9 +1,9 @@
 //! How a registry is read, and how it is brought up to date: whole at first, then block by block
 //! from what each block says it changed.
 //!
-//! The pallet's promise behind this: whoever changes an operator emits an event that names it. What time
-//! changes alone is a commission that was announced, and until it is in force the operator says so:
-//! such operators are read at every block.
+//! The pallet's promise behind this: whoever changes an operator emits an event that names it, or one
+//! after which any may read otherwise, such as the beginning of an era, which puts announced commissions
+//! into force.
 
 use crate::{
 	error::Error,
@@ -96,11 +96,7 @@ pub(crate) async fn advance<C: Chain>(
 		return read_all(chain, last).await.map(Some);
 	}
 
-	let in_motion = registry
-		.operators()
-		.filter(|operator| operator.is_in_motion())
-		.map(|operator| operator.account.clone());
-	let mut changes = Changes::Operators(in_motion.collect());
+	let mut changes = Changes::none();
 	for head in &heads {
 		changes = changes.and(chain.at(*head).await?.changes().await?);
 	}
@@ -192,7 +188,7 @@ mod tests {
 	}
 
 	#[test]
-	fn a_commission_that_comes_into_force_is_followed_without_an_event() {
+	fn a_commission_that_comes_into_force_is_followed() {
 		let model = Model::new(GENESIS);
 		let announce = Action::Announce {
 			operator: 1,

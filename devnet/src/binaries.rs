@@ -9,6 +9,19 @@ const BIN_DIR_VARIABLE: &str = "CUCKOO_BIN_DIR";
 /// The default model's place in the checkout.
 const MODEL_PATH: &str = "models/default/model";
 
+/// What every node of a local network is started with, beside its own.
+///
+/// The default instantiation strategy seals a file in memory when it first runs the runtime. Linux may
+/// refuse that for a moment (`EBUSY`), more often under load, and the node then ends. A service manager
+/// starts it again; here nobody does.
+pub(crate) const NODE_ARGS: [&str; 5] = [
+	"--unsafe-force-node-key-generation",
+	"--no-telemetry",
+	"--no-mdns",
+	"--wasmtime-instantiation-strategy",
+	"pooling",
+];
+
 /// The programs that a network consists of.
 #[derive(Clone, Debug)]
 pub struct Binaries {

@@ -1,6 +1,7 @@
 //! The network: one validator, one coordinator, any number of miners.
 
 use crate::{
+	binaries::NODE_ARGS,
 	folder::Folder,
 	keys::DevKey,
 	node_rpc::NodeRpc,
@@ -199,7 +200,7 @@ impl Network {
 	pub async fn start_node(&mut self) -> Result<()> {
 		let spec = self.chain_spec().await?;
 		let base = self.folder.sub("node")?;
-		let args: Vec<OsString> = vec![
+		let mut args: Vec<OsString> = vec![
 			"--chain".into(),
 			spec.into(),
 			"--base-path".into(),
@@ -214,10 +215,8 @@ impl Network {
 			format!("/ip4/127.0.0.1/tcp/{}", self.ports.node_p2p).into(),
 			"--prometheus-port".into(),
 			self.ports.node_metrics.to_string().into(),
-			"--unsafe-force-node-key-generation".into(),
-			"--no-telemetry".into(),
-			"--no-mdns".into(),
 		];
+		args.extend(NODE_ARGS.map(OsString::from));
 		let program = self.options.binaries.node.clone();
 		let mut node = self.spawn("node", &program, args, Vec::new())?;
 		let rpc = self.node()?;

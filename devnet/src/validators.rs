@@ -1,6 +1,7 @@
 //! A network of validators alone: the nodes of the fast local network, and others that join it.
 
 use crate::{
+	binaries::NODE_ARGS,
 	folder::Folder,
 	keys::DevKey,
 	node_rpc::NodeRpc,
@@ -77,11 +78,9 @@ impl Validators {
 			rpc_port.to_string().into(),
 			"--listen-addr".into(),
 			format!("/ip4/127.0.0.1/tcp/{p2p_port}").into(),
-			"--unsafe-force-node-key-generation".into(),
 			"--no-prometheus".into(),
-			"--no-telemetry".into(),
-			"--no-mdns".into(),
 		];
+		args.extend(NODE_ARGS.map(OsString::from));
 		if let Some(key) = key {
 			// `//Alice` is `--alice`, with that key's session keys.
 			let known = key.uri().trim_start_matches('/').to_lowercase();

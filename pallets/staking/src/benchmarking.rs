@@ -172,7 +172,7 @@ fn introduction<T: Config>() -> IntroductionInput {
 
 /// What an operator of the role puts in: twice what it must.
 fn stake_of<T: Config>(role: Role) -> Balance {
-	Pallet::<T>::role_parameters(role)
+	Pallet::<T>::role_params(role)
 		.min_self_stake
 		.saturating_mul(2)
 }
@@ -766,7 +766,7 @@ mod benches {
 		#[extrinsic_call]
 		_(origin as T::RuntimeOrigin, Role::Miner, params);
 
-		assert_eq!(Pallet::<T>::role_parameters(Role::Miner), params);
+		assert_eq!(Pallet::<T>::role_params(Role::Miner), params);
 		Ok(())
 	}
 

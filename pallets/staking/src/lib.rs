@@ -1067,7 +1067,7 @@ pub mod pallet {
 
 		/// A role's parameters.
 		pub fn role_params(role: Role) -> RoleParams<Balance> {
-			Self::role_parameters(role)
+			RoleParameters::<T>::get(role).unwrap_or_else(|| default_role_params(role))
 		}
 
 		/// Seats and pay of validators.
@@ -1085,11 +1085,6 @@ pub mod pallet {
 		/// The account that holds all staked tokens. It has no key: only this pallet moves them.
 		pub fn pot() -> AccountId {
 			T::PalletId::get().into_account_truncating()
-		}
-
-		/// A role's parameters in force.
-		pub fn role_parameters(role: Role) -> RoleParams<Balance> {
-			RoleParameters::<T>::get(role).unwrap_or_else(|| default_role_params(role))
 		}
 
 		/// Refuses parameters of validators that nobody can mean.

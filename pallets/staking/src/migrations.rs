@@ -103,7 +103,7 @@ pub mod v2 {
 					commission: Commission::new(old.commission),
 					retired: old.retired,
 					suspended: None,
-					minimum: Pallet::<T>::role_parameters(old.role).min_self_stake,
+					minimum: Pallet::<T>::role_params(old.role).min_self_stake,
 					counted: old.counted,
 				})
 			});

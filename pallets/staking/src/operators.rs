@@ -51,7 +51,7 @@ impl<T: Config> Pallet<T> {
 		commission: Perbill,
 		introduction: Introduction<T>,
 	) -> DispatchResult {
-		let minimum = Self::role_parameters(role).min_self_stake;
+		let minimum = Self::role_params(role).min_self_stake;
 		ensure!(stake > minimum, Error::<T>::SelfStakeTooLow);
 		Self::bind_worker(&account, worker)?;
 		let record = Operator {
@@ -138,7 +138,7 @@ impl<T: Config> Pallet<T> {
 			if record.is_retired() {
 				Self::ensure_no_dust(self_stake)?;
 			} else {
-				let minimum = Self::role_parameters(record.role).min_self_stake;
+				let minimum = Self::role_params(record.role).min_self_stake;
 				ensure!(self_stake > minimum, Error::<T>::SelfStakeTooLow);
 			}
 			Ok((paid, self_stake, stake.pool.value))
@@ -289,7 +289,7 @@ impl<T: Config> Pallet<T> {
 	/// Decides whether an operator is active and with which stake it counts. The one setter of
 	/// [`Totals`], [`ByStake`] and [`Operator::counted`].
 	fn count(account: &AccountId, record: &mut Operator, pool: &Pool) -> DispatchResult {
-		record.minimum = Self::role_parameters(record.role).min_self_stake;
+		record.minimum = Self::role_params(record.role).min_self_stake;
 		let active = record.takes_stake() && Self::self_stake(account, pool) > record.minimum;
 		let before = record.counted;
 		let after = active.then_some(pool.value);

@@ -105,13 +105,16 @@ impl<T: Config> Pallet<T> {
 		}
 	}
 
-	/// The active validators, most stake first; `None` when there are none, or when the session
-	/// pallet is built before this one: it then takes the accounts that have session keys.
+	/// The active validators, most stake first.
+	fn active_validators() -> impl Iterator<Item = AccountId> {
+		ByStake::<T>::iter_key_prefix((Role::Validator,)).map(|(_, account)| account)
+	}
+
+	/// The first validators; `None` when there are none, or when the session pallet is built before
+	/// this one: it then takes the accounts that have session keys.
 	fn genesis_validators() -> Option<Vec<AccountId>> {
-		let validators: Vec<AccountId> = ByStake::<T>::iter_key_prefix((Role::Validator,))
-			.map(|(_, account)| account)
-			.take(Self::seats().most)
-			.collect();
+		let validators: Vec<AccountId> =
+			Self::active_validators().take(Self::seats().most).collect();
 		(!validators.is_empty()).then_some(validators)
 	}
 }
@@ -121,8 +124,7 @@ impl<T: Config> SessionManager<AccountId> for Pallet<T> {
 	/// ones stay.
 	fn new_session(session: SessionIndex) -> Option<Vec<AccountId>> {
 		let seats = Self::seats();
-		let candidates = ByStake::<T>::iter_key_prefix((Role::Validator,))
-			.map(|(_, account)| account)
+		let candidates = Self::active_validators()
 			.take(seats.most.saturating_mul(LOOKED_AT_PER_SEAT))
 			.filter(T::Session::has_keys);
 		let incumbents = T::Session::validators();

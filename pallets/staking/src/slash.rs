@@ -69,7 +69,7 @@ impl Reach {
 	pub fn slash(&mut self, fraction: Perbill, already: Perbill) -> Result<Taken, PoolError> {
 		// A stream that is the operator's alone is its own loss like its shares.
 		if self.own == self.stake.pool.shares {
-			self.end_stream()?;
+			self.stake.release_all()?;
 		}
 		let target = self.target(fraction, already)?;
 		let mut own = take_own(&mut self.stake.pool, &mut self.own, target)?;
@@ -79,15 +79,6 @@ impl Reach {
 		let shared = self.take_from_all(target - own)?;
 		let all = own + shared + self.end_spent()?;
 		Ok(Taken { all, own })
-	}
-
-	/// Puts the whole stream into the pool at once.
-	fn end_stream(&mut self) -> Result<(), PoolError> {
-		if self.stake.stream.amount > 0 {
-			self.stake.pool.gain(self.stake.stream.amount)?;
-			self.stake.stream = Stream::default();
-		}
-		Ok(())
 	}
 
 	/// How much is to be taken: of what is left of `1 - already`, the part that makes it
@@ -123,7 +114,7 @@ impl Reach {
 		let mut taken = 0;
 		if self.stake.pool.is_spent() {
 			// What is on its way may still be worth something.
-			self.end_stream()?;
+			self.stake.release_all()?;
 		}
 		if self.stake.pool.is_spent() {
 			taken += self.stake.pool.begin_generation();

@@ -54,7 +54,7 @@ impl<T: Config> Pallet<T> {
 		// Nobody signs in the future: what claims to be from there is from now.
 		let block = proven.block.min(Self::block_number());
 		let era = Self::era_of_block(block).ok_or(Error::<T>::EvidenceTooOld)?;
-		let fraction = Self::role_parameters(proven.role).offence_fraction;
+		let fraction = Self::role_params(proven.role).offence_fraction;
 		Self::queue_slash(
 			&proven.operator,
 			era,
@@ -146,14 +146,7 @@ impl<T: Config> Pallet<T> {
 	/// slash waits.
 	pub(crate) fn do_cancel(id: SlashId) -> DispatchResult {
 		let slash = Slashes::<T>::take(id).ok_or(Error::<T>::SlashNotFound)?;
-		Offences::<T>::mutate(&slash.operator, |offences| {
-			for offence in offences
-				.iter_mut()
-				.filter(|offence| offence.pending == Some(id))
-			{
-				offence.pending = None;
-			}
-		});
+		Self::close_offence(&slash, id, false);
 		if !Self::has_pending_slash(&slash.operator) {
 			Self::change_stake(&slash.operator, |record, _| {
 				record.suspended = None;
@@ -194,7 +187,7 @@ impl<T: Config> Pallet<T> {
 			looked_at += 1;
 		}
 		if looked_at > 0 {
-			SlashQueue::<T>::mutate(|stored| stored.first = queue.first);
+			SlashQueue::<T>::put(queue);
 		}
 		looked_at
 	}
@@ -208,11 +201,10 @@ impl<T: Config> Pallet<T> {
 		let taken = Self::slash_reach(&slash.operator, slash.era, slash.fraction, already)?;
 		Self::close_offence(slash, id, true);
 		let reporter_reward = Self::pay_slash(taken, slash.reporter.as_ref())?;
-		let taken = taken.all;
 		Self::deposit_event(Event::Slashed {
 			slash: id,
 			operator: slash.operator.clone(),
-			amount: taken,
+			amount: taken.all,
 			reporter: slash.reporter.clone(),
 			reporter_reward,
 		});
@@ -281,30 +273,18 @@ impl<T: Config> Pallet<T> {
 		for Leaving { era, pool, .. } in leaving {
 			Self::put_unbonding_pool(operator, *era, pool);
 		}
-		Unbonding::<T>::mutate_exists(operator, |stored| {
-			let Some(chunks) = stored else { return };
-			chunks.retain(|chunk| {
-				let left = leaving
-					.iter()
-					.find(|leaving| chunk.operator == *operator && chunk.era == leaving.era);
-				match left {
-					// Shares of an ended generation are worth nothing: they need not be kept.
-					Some(leaving) => !leaving.own.is_zero(),
-					None => true,
-				}
-			});
-			for chunk in chunks
-				.iter_mut()
-				.filter(|chunk| chunk.operator == *operator)
-			{
-				if let Some(leaving) = leaving.iter().find(|leaving| leaving.era == chunk.era) {
-					chunk.shares = leaving.own;
-				}
+		let mut chunks = Unbonding::<T>::get(operator);
+		for chunk in chunks
+			.iter_mut()
+			.filter(|chunk| chunk.operator == *operator)
+		{
+			if let Some(leaving) = leaving.iter().find(|leaving| leaving.era == chunk.era) {
+				chunk.shares = leaving.own;
 			}
-			if chunks.is_empty() {
-				*stored = None;
-			}
-		});
+		}
+		// Shares of an ended generation are worth nothing: they need not be kept.
+		chunks.retain(|chunk| !chunk.shares.is_zero());
+		Self::put_chunks(operator, chunks);
 	}
 
 	/// Moves what was slashed out of the pot: the reporter's share first, where there is one who can
@@ -373,7 +353,7 @@ impl<T: Config, Identification> OnOffenceHandler<AccountId, (AccountId, Identifi
 		fractions: &[Perbill],
 		session: SessionIndex,
 	) -> Weight {
-		let least = Self::role_parameters(cuckoo_primitives::Role::Validator).offence_fraction;
+		let least = Self::role_params(cuckoo_primitives::Role::Validator).offence_fraction;
 		for (details, fraction) in offenders.iter().zip(fractions) {
 			let (validator, _) = &details.offender;
 			let fraction = least.max(*fraction);

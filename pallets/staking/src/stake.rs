@@ -139,10 +139,18 @@ impl Stake {
 	/// well: a pool without shares has none.
 	pub fn leave(&mut self, shares: Shares) -> Result<Balance, PoolError> {
 		if shares == self.pool.shares && !shares.is_zero() {
-			self.pool.gain(self.stream.amount)?;
-			self.stream = Stream::default();
+			self.release_all()?;
 		}
 		self.pool.leave(shares)
+	}
+
+	/// Puts the whole stream into the pool at once.
+	pub fn release_all(&mut self) -> Result<(), PoolError> {
+		if self.stream.amount > 0 {
+			self.pool.gain(self.stream.amount)?;
+		}
+		self.stream = Stream::default();
+		Ok(())
 	}
 
 	/// All that belongs to the bearers, now or later.

@@ -140,12 +140,15 @@ impl<T: Config> Pallet<T> {
 		let is_due = |chunk: &UnbondingChunk| Self::is_past(chunk.era, now);
 		ensure!(chunks.iter().any(is_due), Error::<T>::NothingToWithdraw);
 		// A slash that is late, because nobody applied it, still finds what it reaches.
-		let (due, kept): (Vec<_>, Vec<_>) = chunks
-			.iter()
-			.cloned()
-			.partition(|chunk| is_due(chunk) && !Self::is_in_reach(&chunk.operator, chunk.era));
+		let mut due = Vec::new();
+		chunks.retain(|chunk| {
+			let leaves = is_due(chunk) && !Self::is_in_reach(&chunk.operator, chunk.era);
+			if leaves {
+				due.push(chunk.clone());
+			}
+			!leaves
+		});
 		ensure!(!due.is_empty(), Error::<T>::SlashPending);
-		chunks.retain(|chunk| kept.contains(chunk));
 		let mut amount: Balance = 0;
 		for chunk in &due {
 			let value = Self::redeem(chunk)?;
@@ -162,7 +165,10 @@ impl<T: Config> Pallet<T> {
 	}
 
 	/// Stores an account's chunks, or removes the list when it is empty.
-	fn put_chunks(account: &AccountId, chunks: BoundedVec<UnbondingChunk, T::MaxUnbondingChunks>) {
+	pub(crate) fn put_chunks(
+		account: &AccountId,
+		chunks: BoundedVec<UnbondingChunk, T::MaxUnbondingChunks>,
+	) {
 		if chunks.is_empty() {
 			Unbonding::<T>::remove(account);
 		} else {

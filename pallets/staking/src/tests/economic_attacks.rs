@@ -1,73 +1,12 @@
 //! What somebody would try for money: the list of docs/economics.md.
 
-use cuckoo_primitives::{
-	signing::{sign, signing_hash, Assignment, ResultCommitment},
-	task::{DeviceClass, TaskId},
-	Balance, Role, CUC, H256,
-};
-use frame_support::{assert_noop, assert_ok, traits::fungible::Balanced};
+use cuckoo_primitives::{Balance, Role, CUC};
+use frame_support::{assert_noop, assert_ok};
 use proptest::prelude::*;
 use sp_runtime::Perbill;
 
 use super::support::*;
-use crate::{
-	mock::*, Amount, CurrentEra, Error, Evidence, Operators, RewardSink, RoleParams, Signed,
-	UnbondingPools,
-};
-
-fn reward(operator: u8, amount: Balance) {
-	let credit = <Balances as Balanced<_>>::issue(amount);
-	assert!(Staking::reward(&account(operator), credit).is_ok());
-}
-
-fn pass_blocks(count: u32) {
-	System::set_block_number(System::block_number() + u64::from(count));
-}
-
-/// What an account has on its way out.
-fn leaving(who: u8) -> Balance {
-	let chunks = Staking::unbonding(account(who));
-	chunks.into_iter().map(|chunk| chunk.value).sum()
-}
-
-fn position(who: u8, operator: u8) -> Balance {
-	Staking::position(account(who), account(operator)).map_or(0, |position| position.value)
-}
-
-/// Two results for one assignment of this block, signed by the worker key with the number `key`.
-fn evidence_against(miner: u8, key: u32) -> Evidence {
-	let assignment = Assignment {
-		coordinator: account(COORDINATOR),
-		task: TaskId([7; 16]),
-		attempt: 0,
-		miner: account(miner),
-		worker: worker(key),
-		spec_hash: H256::repeat_byte(1),
-		model: H256::repeat_byte(2),
-		deadline_ms: 0,
-		block_number: System::block_number() as u32,
-		block_hash: H256::repeat_byte(3),
-		randomness: H256::repeat_byte(4),
-		eligible_root: H256::repeat_byte(5),
-		total_weight: 1,
-	};
-	let commitment = |output: u8| {
-		let payload = ResultCommitment {
-			assignment: signing_hash(&GENESIS_HASH, &assignment),
-			output: H256::repeat_byte(output),
-			trajectory_root: H256::zero(),
-			engine_profile: H256::zero(),
-			device: DeviceClass::Cpu,
-		};
-		let signature = sign(&GENESIS_HASH, &payload, &worker_key(key));
-		Signed { payload, signature }
-	};
-	Evidence::Results {
-		first: commitment(1),
-		second: commitment(2),
-		assignment,
-	}
-}
+use crate::{mock::*, Amount, CurrentEra, Error, Operators, RoleParams, UnbondingPools};
 
 #[test]
 fn joining_just_before_a_reward_and_leaving_earns_nothing() {
@@ -75,12 +14,12 @@ fn joining_just_before_a_reward_and_leaving_earns_nothing() {
 		assert_vote(ALICE, MINER, 10_000 * CUC);
 		let all = 1_000_000 * CUC;
 		assert_vote(BOB, MINER, all);
-		reward(MINER, 1_000 * CUC);
+		assert_eq!(pay(MINER, 1_000 * CUC), Ok(()));
 		assert_ok!(Staking::unvote(signed(BOB), account(MINER), Amount::All));
 		assert!(leaving(BOB) <= all);
 		// Who stays has all of it in the end, but for the commission of 5%.
 		pass_blocks(BLOCKS_PER_ERA);
-		let pool = position(ALICE, MINER) + position(MINER, MINER);
+		let pool = worth(ALICE, MINER) + worth(MINER, MINER);
 		let expected = MINER_STAKE + 10_000 * CUC + 1_000 * CUC;
 		assert!(pool <= expected && expected - pool < 1_000, "{pool}");
 	});
@@ -90,7 +29,7 @@ fn joining_just_before_a_reward_and_leaving_earns_nothing() {
 fn staying_for_one_block_earns_one_block() {
 	run(|| {
 		assert_vote(ALICE, MINER, 10_000 * CUC);
-		reward(MINER, 1_000 * CUC);
+		assert_eq!(pay(MINER, 1_000 * CUC), Ok(()));
 		assert_ok!(Staking::vote(signed(BOB), account(MINER), 1_000_000 * CUC));
 		pass_blocks(1);
 		assert_ok!(Staking::unvote(signed(BOB), account(MINER), Amount::All));
@@ -106,8 +45,8 @@ fn hopping_with_votes_earns_nothing_on_the_way() {
 		assert_vote(ALICE, MINER, 10_000 * CUC);
 		assert_unvote(ALICE, MINER, Amount::All);
 		let before = leaving(ALICE);
-		reward(MINER, 1_000 * CUC);
-		reward(COORDINATOR, 1_000 * CUC);
+		assert_eq!(pay(MINER, 1_000 * CUC), Ok(()));
+		assert_eq!(pay(COORDINATOR, 1_000 * CUC), Ok(()));
 		pass_blocks(BLOCKS_PER_ERA);
 		assert_eq!(leaving(ALICE), before);
 		// Nor can the same CUC be put on the next payer before they are free.
@@ -141,10 +80,10 @@ fn stake_split_over_operators_earns_what_it_earns_on_one() {
 			}
 			for operator in [MINER, CAROL] {
 				let stake = Staking::operator(account(operator)).unwrap().total_stake;
-				reward(operator, stake / 1_000);
+				assert_eq!(pay(operator, stake / 1_000), Ok(()));
 			}
 			pass_blocks(BLOCKS_PER_ERA);
-			position(ALICE, MINER) + position(ALICE, CAROL)
+			worth(ALICE, MINER) + worth(ALICE, CAROL)
 		})
 	};
 	assert!(earned(true) <= earned(false) + 2);
@@ -153,7 +92,7 @@ fn stake_split_over_operators_earns_what_it_earns_on_one() {
 #[test]
 fn retiring_and_leaving_is_no_way_out_of_a_slash() {
 	run(|| {
-		let evidence = evidence_against(MINER, MINER.into());
+		let evidence = offence_now(0);
 		assert_retire(MINER);
 		assert_unstake(MINER, Amount::All);
 		assert_ok!(Staking::report_equivocation(
@@ -169,7 +108,7 @@ fn retiring_and_leaving_is_no_way_out_of_a_slash() {
 #[test]
 fn changing_the_worker_is_no_way_out_of_a_slash() {
 	run(|| {
-		let evidence = evidence_against(MINER, MINER.into());
+		let evidence = offence_now(0);
 		assert_set_worker(MINER, 50);
 		pass_eras(EVIDENCE_ERAS);
 		assert_ok!(Staking::report_equivocation(
@@ -178,7 +117,7 @@ fn changing_the_worker_is_no_way_out_of_a_slash() {
 		));
 		pass_eras(SLASH_DEFER_ERAS);
 		assert_ok!(Staking::apply_slashes(signed(BOB), 1));
-		assert_eq!(position(MINER, MINER), MINER_STAKE - MINER_STAKE / 10);
+		assert_eq!(worth(MINER, MINER), MINER_STAKE - MINER_STAKE / 10);
 	});
 }
 
@@ -187,7 +126,7 @@ fn changing_the_worker_is_no_way_out_of_a_slash() {
 #[test]
 fn withdrawing_is_no_race_with_evidence() {
 	run(|| {
-		let evidence = evidence_against(MINER, MINER.into());
+		let evidence = offence_now(0);
 		assert_vote(ALICE, MINER, 100_000 * CUC);
 		assert_unvote(ALICE, MINER, Amount::All);
 		pass_eras(EVIDENCE_ERAS);
@@ -217,7 +156,7 @@ fn withdrawing_is_no_race_with_evidence() {
 #[test]
 fn registering_by_the_thousand_takes_a_stake_each() {
 	run(|| {
-		let minimum = Staking::role_parameters(Role::Miner).min_self_stake;
+		let minimum = Staking::role_params(Role::Miner).min_self_stake;
 		assert_noop!(
 			Staking::register(
 				signed(ALICE),
@@ -248,9 +187,9 @@ fn a_commission_raised_before_a_payout_is_not_in_force() {
 		assert_vote(ALICE, MINER, MINER_STAKE);
 		let raised = commission() + MaxCommissionRaise::get();
 		assert_ok!(Staking::set_commission(signed(MINER), raised));
-		let before = position(MINER, MINER);
-		reward(MINER, 1_000 * CUC);
-		let kept = position(MINER, MINER) - before;
+		let before = worth(MINER, MINER);
+		assert_eq!(pay(MINER, 1_000 * CUC), Ok(()));
+		let kept = worth(MINER, MINER) - before;
 		assert!(kept <= 50 * CUC && kept > 49 * CUC, "{kept}");
 		assert_noop!(
 			Staking::set_commission(signed(MINER), raised + Perbill::from_parts(1)),
@@ -262,7 +201,7 @@ fn a_commission_raised_before_a_payout_is_not_in_force() {
 #[test]
 fn the_same_offence_again_and_smaller_ones_are_not_added() {
 	run(|| {
-		let evidence = evidence_against(MINER, MINER.into());
+		let evidence = offence_now(0);
 		assert_ok!(Staking::report_equivocation(
 			signed(ALICE),
 			Box::new(evidence.clone())
@@ -294,7 +233,7 @@ proptest! {
 		run(|| {
 			let params = RoleParams {
 				offence_fraction: Perbill::from_percent(percent),
-				..Staking::role_parameters(Role::Miner)
+				..Staking::role_params(Role::Miner)
 			};
 			assert_ok!(Staking::set_role_params(RuntimeOrigin::root(), Role::Miner, params));
 			assert_ok!(Staking::vote(signed(ALICE), account(MINER), votes));
@@ -302,9 +241,9 @@ proptest! {
 			if part > 0 && (votes - part == 0 || votes - part >= MIN_VOTE) {
 				assert_ok!(Staking::unvote(signed(ALICE), account(MINER), Amount::Value(part)));
 			}
-			let own = |who: u8| free(who) + position(who, MINER) + leaving(who);
+			let own = |who: u8| free(who) + worth(who, MINER) + leaving(who);
 			let before = own(MINER) + own(BOB);
-			let evidence = evidence_against(MINER, MINER.into());
+			let evidence = offence_now(0);
 			assert_ok!(Staking::report_equivocation(signed(BOB), Box::new(evidence)));
 			pass_eras(SLASH_DEFER_ERAS);
 			assert_ok!(Staking::apply_slashes(signed(BOB), 1));

@@ -499,7 +499,7 @@ fn a_raised_fraction_does_not_make_old_evidence_new() {
 		assert_ok!(Staking::apply_slashes(signed(BOB), 1));
 		let params = crate::RoleParams {
 			offence_fraction: sp_runtime::Perbill::from_percent(50),
-			..Staking::role_parameters(cuckoo_primitives::Role::Miner)
+			..Staking::role_params(cuckoo_primitives::Role::Miner)
 		};
 		assert_ok!(Staking::set_role_params(
 			RuntimeOrigin::root(),

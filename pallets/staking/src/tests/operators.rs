@@ -9,7 +9,7 @@ use crate::{mock::*, Amount, Error, IntroductionInput, RoleMembers};
 
 /// What a role asks for.
 fn minimum_of(role: Role) -> u128 {
-	Staking::role_parameters(role).min_self_stake
+	Staking::role_params(role).min_self_stake
 }
 
 fn register_with(

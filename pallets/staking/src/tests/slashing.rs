@@ -14,7 +14,7 @@ use crate::{
 fn set_fraction(role: Role, fraction: Perbill) {
 	let params = RoleParams {
 		offence_fraction: fraction,
-		..Staking::role_parameters(role)
+		..Staking::role_params(role)
 	};
 	assert_ok!(Staking::set_role_params(
 		RuntimeOrigin::root(),

@@ -136,7 +136,7 @@ pub fn assert_register(who: u8, role: Role, key: u32, stake: Balance) {
 			commission: Commission::new(commission()),
 			retired: None,
 			suspended: None,
-			minimum: Staking::role_parameters(role).min_self_stake,
+			minimum: Staking::role_params(role).min_self_stake,
 			counted: Some(stake),
 		}
 	);
@@ -573,7 +573,7 @@ pub fn assert_report(who: u8, operator: u8, evidence: Evidence, era: EraIndex) -
 		Evidence::Results { .. } => Role::Miner,
 		Evidence::Assignments { .. } => Role::Coordinator,
 	};
-	let fraction = Staking::role_parameters(role).offence_fraction;
+	let fraction = Staking::role_params(role).offence_fraction;
 	take_events();
 	let paid = Staking::report_equivocation(signed(who), Box::new(evidence)).unwrap();
 	assert_eq!(paid.pays_fee, Pays::No);
