@@ -41,20 +41,26 @@ CREATE TABLE attempts (
 	assignment         BLOB NOT NULL,
 	signature          BLOB NOT NULL,
 	coordinator_worker BLOB NOT NULL,
-	eligible_root      BLOB NOT NULL REFERENCES eligible_lists (root),
+	-- The list that was drawn from: the chain up to this step.
+	list_chain         INTEGER NOT NULL,
+	list_step          INTEGER NOT NULL,
 	assigned_ms        INTEGER NOT NULL,
 	ended_ms           INTEGER,
 	-- How it ended: NULL while the lease is held or the result is being checked.
 	ending             TEXT,
 	reason             TEXT,
-	PRIMARY KEY (task, attempt)
+	PRIMARY KEY (task, attempt),
+	FOREIGN KEY (list_chain, list_step) REFERENCES eligible_lists (chain, step)
 ) STRICT, WITHOUT ROWID;
 
--- root -> SCALE list of (account, weight). Draws from the same list share one row.
+-- (chain, step) -> SCALE of a whole list of (account, weight) at step 0, of what changed since the step
+-- before at others. Draws from the same list share a step.
 CREATE TABLE eligible_lists (
-	root    BLOB PRIMARY KEY,
-	entries BLOB NOT NULL
-) STRICT, WITHOUT ROWID;
+	chain   INTEGER NOT NULL,
+	step    INTEGER NOT NULL,
+	entries BLOB NOT NULL,
+	PRIMARY KEY (chain, step)
+) STRICT;
 
 -- What the miner of an attempt committed to. A row whose attempt ended otherwise than done is
 -- evidence against the miner and serves nothing else.

@@ -33,6 +33,7 @@ use cuckoo_coordinator_api::{
 	Amount,
 };
 use cuckoo_primitives::{
+	draw,
 	signing::{self, MinerLogin, ResultCommitment},
 	task::{Attempt, TaskId},
 	AccountId, WorkerId, WorkerSignature, H256,
@@ -127,6 +128,7 @@ impl Coordinator {
 			Challenges::new(rand::random()),
 			Catalogue::new(store.models().await?),
 			store.miners().await?,
+			rand::random(),
 		);
 		let open = store.open_tasks().await?;
 		let count = open.len();
@@ -465,11 +467,12 @@ impl Coordinator {
 			.ok_or_else(not_found)?;
 		let eligible = self
 			.store
-			.eligible(&row.assignment.eligible_root)
+			.eligible(&id, attempt)
 			.await
-			.map_err(internal)?;
-		let eligible = eligible.ok_or_else(|| broken("eligible list"))?;
-		let entry = |entry: cuckoo_primitives::draw::Eligible| EligibleEntry {
+			.map_err(internal)?
+			.filter(|list| draw::eligible_root(list) == row.assignment.eligible_root)
+			.ok_or_else(|| broken("eligible list"))?;
+		let entry = |entry: draw::Eligible| EligibleEntry {
 			miner: entry.miner,
 			weight: Amount(entry.weight),
 		};

@@ -8,7 +8,7 @@
 
 use crate::{
 	clock::UnixMs,
-	draw::{DrawTables, MAX_WEIGHT},
+	draw::{DrawTables, ListRecord, MAX_WEIGHT},
 	health::Health,
 	leases::{Lease, Leases},
 	miners::{Miner, ATTEMPTS_PER_SLOT},
@@ -27,7 +27,6 @@ use cuckoo_coordinator_api::{
 	Amount,
 };
 use cuckoo_primitives::{
-	draw::{eligible_root, Eligible},
 	signing::Assignment,
 	task::{ModelHash, TaskId},
 	AccountId, Balance, Role, WorkerSignature, H256,
@@ -57,8 +56,10 @@ pub struct Draw {
 	pub waiting: Waiting,
 	/// What will be signed.
 	pub assignment: Assignment,
-	/// The list that was drawn from.
-	pub eligible: Vec<Eligible>,
+	/// How many were in the list that was drawn from.
+	pub eligible: usize,
+	/// What is to be stored of it.
+	pub list: ListRecord,
 }
 
 /// How a poll begins.
@@ -99,12 +100,13 @@ pub struct Live {
 }
 
 impl Live {
-	/// Nobody is connected and nothing waits.
+	/// Nobody is connected and nothing waits. `first_list` is where [`DrawTables::new`] begins.
 	pub fn new(
 		settings: Settings,
 		challenges: Challenges,
 		models: Catalogue,
 		miners: Vec<MinerRow>,
+		first_list: u64,
 	) -> Self {
 		let counts = miners
 			.into_iter()
@@ -114,7 +116,7 @@ impl Live {
 			settings,
 			registry: None,
 			miners: BTreeMap::new(),
-			draw: DrawTables::default(),
+			draw: DrawTables::new(first_list),
 			health: HashMap::new(),
 			counts,
 			watchers: HashMap::new(),
@@ -137,14 +139,6 @@ impl Live {
 
 	/// Takes a newer registry.
 	pub fn set_registry(&mut self, registry: Arc<Registry>, now_ms: UnixMs) {
-		let accounts = registry
-			.operators()
-			.filter(|operator| operator.role == Role::Miner);
-		let mut accounts: Vec<AccountId> = accounts.map(|miner| miner.account.clone()).collect();
-		accounts.sort_unstable();
-		if accounts != self.draw.accounts() {
-			self.draw = DrawTables::new(accounts);
-		}
 		self.registry = Some(registry);
 		self.refresh_all(now_ms);
 	}
@@ -211,7 +205,11 @@ impl Live {
 			None => self.weight(account),
 			Some(_) => 0,
 		};
-		if let Some(miner) = self.miners.get(account) {
+		let Some(miner) = self.miners.get_mut(account) else {
+			return;
+		};
+		if miner.weight != weight {
+			miner.weight = weight;
 			self.draw.set(account, &miner.models, weight);
 		}
 	}
@@ -538,7 +536,7 @@ impl Live {
 			block_number: registry.block.number,
 			block_hash: registry.block.hash,
 			randomness: registry.randomness,
-			eligible_root: eligible_root(&drawn.eligible),
+			eligible_root: drawn.eligible_root,
 			total_weight: drawn.total_weight,
 		};
 		let pick_up_by_ms = now_ms.saturating_add(self.settings.pick_up_ms);
@@ -552,6 +550,7 @@ impl Live {
 			waiting,
 			assignment,
 			eligible: drawn.eligible,
+			list: drawn.list,
 		})
 	}
 
@@ -590,6 +589,7 @@ impl Live {
 	/// The draw was not committed: the slot is free again, and the task waits if `waiting` says so.
 	pub fn undrawn(&mut self, task: &TaskId, waiting: Option<Waiting>, now_ms: UnixMs) {
 		if let Some(lease) = self.leases.remove(task) {
+			self.draw.unrecorded(&lease.assignment.model);
 			let account = lease.assignment.miner;
 			if let Some(miner) = self.miners.get_mut(&account) {
 				miner.free_slots = miner.free_slots.saturating_add(1).min(miner.slots);

@@ -7,6 +7,7 @@ use super::{
 };
 use crate::{
 	clock::UnixMs,
+	draw::{replay, ListEntries, ListRecord},
 	state::{Ending, Event, Stage},
 };
 use codec::Encode;
@@ -57,7 +58,7 @@ pub enum Extra {
 		/// The signed assignment.
 		attempt: Box<AttemptRow>,
 		/// The list that was drawn from.
-		eligible: Vec<Eligible>,
+		list: ListRecord,
 	},
 	/// With `Submit`: what the miner signed.
 	Result {
@@ -197,16 +198,22 @@ impl Store {
 		row.as_ref().map(ResultRow::from_row).transpose()
 	}
 
-	/// The list with this root.
-	pub async fn eligible(&self, root: &H256) -> Result<Option<Vec<Eligible>>> {
-		let entries: Option<Vec<u8>> =
-			sqlx::query_scalar("SELECT entries FROM eligible_lists WHERE root = ?")
-				.bind(root.as_bytes())
-				.fetch_optional(&self.readers)
-				.await?;
-		entries
-			.map(|bytes| decode(&bytes, "eligible list"))
-			.transpose()
+	/// The list that an attempt was drawn from.
+	pub async fn eligible(&self, id: &TaskId, attempt: Attempt) -> Result<Option<Vec<Eligible>>> {
+		let steps: Vec<Vec<u8>> = sqlx::query_scalar(
+			"SELECT entries FROM eligible_lists JOIN attempts \
+			 ON chain = list_chain AND step <= list_step \
+			 WHERE task = ? AND attempt = ? ORDER BY step",
+		)
+		.bind(id.encode())
+		.bind(i64::from(attempt))
+		.fetch_all(&self.readers)
+		.await?;
+		let steps = steps
+			.iter()
+			.map(|bytes| decode(bytes, "eligible list"))
+			.collect::<Result<Vec<ListEntries>>>()?;
+		Ok(replay(steps))
 	}
 
 	/// Whether the artifact is the result of a task that is done.
@@ -321,6 +328,10 @@ async fn transition(
 	extra: Extra,
 	now_ms: UnixMs,
 ) -> Result<TransitionResult> {
+	if let Extra::Draw { list, .. } = &extra {
+		// Also when the draw comes too late for its task: the lists after it build on this one.
+		insert_list(&mut *connection, list).await?;
+	}
 	let Some(old) = task(&mut *connection, &id).await? else {
 		return Ok(Err(TransitionRefused::NoTask));
 	};
@@ -337,8 +348,8 @@ async fn transition(
 	let mut ended = None;
 	match &extra {
 		Extra::None => {},
-		Extra::Draw { attempt, eligible } => {
-			insert_draw(&mut *connection, attempt, eligible).await?;
+		Extra::Draw { attempt, list } => {
+			insert_draw(&mut *connection, attempt, list).await?;
 			new.miner = Some(attempt.assignment.miner.clone());
 		},
 		Extra::Result {
@@ -428,17 +439,12 @@ fn given_up(stage: &Stage, last: &str) -> String {
 async fn insert_draw(
 	connection: &mut SqliteConnection,
 	row: &AttemptRow,
-	eligible: &[Eligible],
+	list: &ListRecord,
 ) -> Result<()> {
 	let assignment = &row.assignment;
-	sqlx::query("INSERT OR IGNORE INTO eligible_lists (root, entries) VALUES (?, ?)")
-		.bind(assignment.eligible_root.as_bytes())
-		.bind(eligible.encode())
-		.execute(&mut *connection)
-		.await?;
 	sqlx::query(
 		"INSERT INTO attempts (task, attempt, miner, assignment, signature, coordinator_worker, \
-		 eligible_root, assigned_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+		 list_chain, list_step, assigned_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
 	)
 	.bind(assignment.task.encode())
 	.bind(i64::from(assignment.attempt))
@@ -446,11 +452,39 @@ async fn insert_draw(
 	.bind(assignment.encode())
 	.bind(row.signature.encode())
 	.bind(row.coordinator_worker.encode())
-	.bind(assignment.eligible_root.as_bytes())
+	.bind(stored_chain(list.chain))
+	.bind(i64::from(list.step))
 	.bind(stored_ms(row.assigned_ms))
 	.execute(connection)
 	.await?;
 	Ok(())
+}
+
+/// Adds a step to a chain. One whose step before is not there would give a wrong list: the draw that
+/// comes with it is not committed.
+async fn insert_list(connection: &mut SqliteConnection, list: &ListRecord) -> Result<()> {
+	let Some(entries) = &list.entries else {
+		return Ok(());
+	};
+	let inserted = sqlx::query(
+		"INSERT INTO eligible_lists (chain, step, entries) SELECT ?1, ?2, ?3 WHERE ?2 = 0 \
+		 OR EXISTS (SELECT 1 FROM eligible_lists WHERE chain = ?1 AND step = ?2 - 1)",
+	)
+	.bind(stored_chain(list.chain))
+	.bind(i64::from(list.step))
+	.bind(entries.encode())
+	.execute(connection)
+	.await?
+	.rows_affected();
+	match inserted {
+		1 => Ok(()),
+		_ => Err(StoreError::Corrupt("chain of eligible lists")),
+	}
+}
+
+/// A chain's number as SQLite stores it: its integers are signed.
+fn stored_chain(chain: u64) -> i64 {
+	i64::from_le_bytes(chain.to_le_bytes())
 }
 
 async fn insert_result(
