@@ -1,8 +1,8 @@
 //! The stake-weighted draw over the miners that are eligible now.
 //!
 //! Who is eligible is set by the caller, one weight at a time; a weight of zero is a miner that cannot
-//! be drawn. There is one table a model and one over all models, which says where a miner stands. A
-//! table is as large as its miners are many, so that declaring models nobody else has costs nothing.
+//! be drawn. There is one table a model; it is as large as its miners are many, so that declaring
+//! models nobody else has costs nothing.
 //!
 //! What is drawn here, anyone can recompute with [`cuckoo_primitives::draw`] from the list that was
 //! drawn from, which is [recorded](ListRecord) with the draw.
@@ -78,7 +78,9 @@ impl Table {
 /// Who can be drawn for what.
 #[derive(Clone, Debug)]
 pub struct DrawTables {
-	overall: WeightTree,
+	/// Whoever can be drawn for some model.
+	weights: HashMap<AccountId, Balance>,
+	total_weight: Balance,
 	by_model: HashMap<ModelHash, Table>,
 	next_chain: u64,
 }
@@ -88,7 +90,8 @@ impl DrawTables {
 	/// random number, so that no two runs give the same.
 	pub fn new(first_chain: u64) -> Self {
 		Self {
-			overall: WeightTree::default(),
+			weights: HashMap::new(),
+			total_weight: 0,
 			by_model: HashMap::new(),
 			next_chain: first_chain,
 		}
@@ -97,7 +100,11 @@ impl DrawTables {
 	/// Sets the weight with which `miner` is drawn for each of its models; zero takes it out.
 	pub fn set(&mut self, miner: &AccountId, models: &[ModelHash], weight: Balance) {
 		let weight = weight.min(MAX_WEIGHT);
-		self.overall.set(miner, weight);
+		let before = match weight {
+			0 => self.weights.remove(miner),
+			_ => self.weights.insert(miner.clone(), weight),
+		};
+		self.total_weight = self.total_weight - before.unwrap_or(0) + weight;
 		for model in models {
 			match self.by_model.get_mut(model) {
 				Some(table) => {
@@ -118,12 +125,12 @@ impl DrawTables {
 
 	/// How many can be drawn for some model.
 	pub fn eligible(&self) -> u32 {
-		u32::try_from(self.overall.len()).unwrap_or(u32::MAX)
+		u32::try_from(self.weights.len()).unwrap_or(u32::MAX)
 	}
 
 	/// The weight of all that can be drawn for some model.
 	pub fn total_weight(&self) -> Balance {
-		self.overall.total()
+		self.total_weight
 	}
 
 	/// The weight of all that can be drawn for this model.
@@ -135,7 +142,7 @@ impl DrawTables {
 
 	/// The weights of all that can be drawn for some model, heaviest first.
 	pub fn ranking(&self) -> Vec<Balance> {
-		let mut weights: Vec<Balance> = self.overall.iter().map(|entry| entry.weight).collect();
+		let mut weights: Vec<Balance> = self.weights.values().copied().collect();
 		weights.sort_unstable_by(|a, b| b.cmp(a));
 		weights
 	}
