@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 use sp_core::{sr25519, Pair};
 use std::{
 	collections::HashMap,
+	ops::Range,
 	sync::{
 		atomic::{AtomicU64, Ordering},
 		Arc, Mutex, PoisonError,
@@ -50,6 +51,9 @@ pub struct Load {
 	/// How many miners.
 	#[arg(long)]
 	miners: u32,
+	/// The number of the first one.
+	#[arg(long, default_value_t = 0)]
+	first: u32,
 	/// Tasks a second, or `max` for as many as go through. Without it nothing is submitted.
 	#[arg(long)]
 	rate: Option<String>,
@@ -97,7 +101,7 @@ impl Load {
 			.max_concurrent_requests(100_000)
 			.build(&self.url)?;
 		let http = reqwest::Client::new();
-		let connected = connect(&rpc, self.miners).await?;
+		let connected = connect(&rpc, self.first..self.first + self.miners).await?;
 		let start = Instant::now() + WARM_UP;
 		let window = (start, start + Duration::from_secs(self.seconds));
 		let shared = Arc::new(Shared {
@@ -133,9 +137,12 @@ impl Load {
 }
 
 /// Logs all miners in.
-async fn connect(rpc: &HttpClient, miners: u32) -> anyhow::Result<Vec<(sr25519::Pair, H256)>> {
+async fn connect(
+	rpc: &HttpClient,
+	miners: Range<u32>,
+) -> anyhow::Result<Vec<(sr25519::Pair, H256)>> {
 	let mut connected = Vec::new();
-	for number in 0..miners {
+	for number in miners {
 		let key = population::worker(number);
 		let challenge = rpc.miner_challenge(key.public()).await?;
 		let login = MinerLogin {

@@ -28,7 +28,7 @@ use std::{
 /// The part of the highest rate at which latencies are measured.
 const SHARE_OF_CAPACITY: f64 = 0.7;
 
-/// How long the miners of the idle measurement do nothing.
+/// How long miners that do nothing are given to connect and settle.
 const IDLE: Duration = Duration::from_secs(10);
 
 /// Measures the coordinator and prints its figures, each on a line `figure: NAME VALUE UNIT`.
@@ -87,18 +87,8 @@ impl Run {
 	async fn run(&self) -> anyhow::Result<()> {
 		print("draw_100k_us", draw::micros(self.listed)?, Unit::Micros)?;
 
-		let server = Server::start(self.folder("idle")?.path(), self.miners).await?;
-		let before = resident_kib()?;
-		let idle = self.start_load(&server, &["--seconds", &IDLE.as_secs().to_string()])?;
-		tokio::time::sleep(IDLE * 3 / 4).await;
-		let each = (resident_kib()? - before) / f64::from(self.miners);
-		let polls = finish(idle).await?.idle_polls;
-		anyhow::ensure!(
-			polls >= u64::from(self.miners),
-			"only {polls} miners waited"
-		);
+		let each = self.idle_miner_kib().await?;
 		print("idle_miner_kib", each, Unit::Kibibytes)?;
-		server.stop().await;
 
 		let folder = self.folder("load")?;
 		let server = Server::start(folder.path(), self.miners).await?;
@@ -127,6 +117,31 @@ impl Run {
 		let folder = self.folder("restart")?;
 		let opened = restart::seconds(folder.path(), self.tasks).await?;
 		print("restart_1m_s", opened, Unit::Seconds)
+	}
+
+	/// What a second thousand of miners adds to the memory in use: the first one also pays for what is
+	/// there once.
+	async fn idle_miner_kib(&self) -> anyhow::Result<f64> {
+		let folder = self.folder("idle")?;
+		let server = Server::start(folder.path(), 2 * self.miners).await?;
+		let (settle, stay) = (IDLE.as_secs(), 2 * IDLE.as_secs());
+		let first = self.start_load(&server, &["--seconds", &stay.to_string()])?;
+		tokio::time::sleep(Duration::from_secs(settle)).await;
+		let before = resident_kib()?;
+		let number = self.miners.to_string();
+		let args = ["--seconds", &settle.to_string(), "--first", &number];
+		let second = self.start_load(&server, &args)?;
+		tokio::time::sleep(Duration::from_secs(settle)).await;
+		let more = resident_kib()? - before;
+		for load in [first, second] {
+			let polls = finish(load).await?.idle_polls;
+			anyhow::ensure!(
+				polls >= u64::from(self.miners),
+				"only {polls} miners waited"
+			);
+		}
+		server.stop().await;
+		Ok(more / f64::from(self.miners))
 	}
 
 	fn folder(&self, name: &str) -> anyhow::Result<tempfile::TempDir> {
