@@ -1,6 +1,8 @@
 //! The coordinator over its real port.
 
+mod admin;
 mod bad_input;
+mod drain;
 mod flow;
 mod harness;
 mod leases;
