@@ -80,6 +80,11 @@ impl Bans {
 		self.0.remove(account);
 	}
 
+	/// Lets go of those that time has ended.
+	pub fn forget_ended(&mut self, now_ms: UnixMs) {
+		self.0.retain(|_, ban| ban.holds(now_ms));
+	}
+
 	/// Those that hold, in account order.
 	pub fn holding(&self, now_ms: UnixMs) -> Vec<Ban> {
 		self.0
@@ -111,6 +116,10 @@ mod tests {
 		);
 		assert_eq!(bans.ban(&account, 2_500), None);
 		assert_eq!(bans.holding(2_500), vec![]);
+		bans.forget_ended(2_499);
+		assert!(bans.ban(&account, 2_499).is_some());
+		bans.forget_ended(2_500);
+		assert_eq!(bans.ban(&account, 2_499), None);
 		bans.insert(ban(None));
 		let told = bans.ban(&account, u64::MAX).unwrap().sentence(u64::MAX);
 		assert!(told.contains("until they lift it: it cheats"), "{told}");

@@ -512,7 +512,7 @@ impl Given {
 			let Some(field) = FIELDS.iter().find(|field| field.key() == key) else {
 				errors.push(format!(
 					"{name}:{line}: `{key}` is no setting{}",
-					suggestion(key)
+					suggestion(key, Field::key)
 				));
 				continue;
 			};
@@ -536,7 +536,10 @@ impl Given {
 		unknown
 			.map(|name| {
 				let key = name[VARIABLE_PREFIX.len()..].to_lowercase();
-				format!("the variable {name} sets nothing{}", suggestion(&key))
+				format!(
+					"the variable {name} sets nothing{}",
+					suggestion(&key, Field::variable)
+				)
 			})
 			.collect()
 	}
@@ -553,20 +556,16 @@ fn scalar(kind: Kind, item: &Item) -> Result<String, String> {
 	}
 }
 
-/// The nearest key, if one is near.
-fn suggestion(key: &str) -> String {
+/// What was probably meant, by the nearest key if one is near.
+fn suggestion(key: &str, shown: impl Fn(&Field) -> String) -> String {
+	let alike = |field: &&Field| strsim::normalized_damerau_levenshtein(key, &field.key());
 	let nearest = FIELDS
 		.iter()
-		.map(|field| {
-			(
-				strsim::normalized_damerau_levenshtein(key, &field.key()),
-				field.key(),
-			)
-		})
-		.max_by(|one, other| one.0.total_cmp(&other.0));
+		.filter(|field| alike(field) >= ALIKE)
+		.max_by(|one, other| alike(one).total_cmp(&alike(other)));
 	match nearest {
-		Some((alike, known)) if alike >= ALIKE => format!(": did you mean `{known}`?"),
-		_ => ": `check-config` without a file prints all settings there are".into(),
+		Some(field) => format!(": did you mean `{}`?", shown(field)),
+		None => ": `check-config` without a file prints all settings there are".into(),
 	}
 }
 
@@ -729,7 +728,7 @@ mod tests {
 		let warnings = given.effective().unwrap().warnings;
 		assert_eq!(warnings.len(), 1);
 		assert!(
-			warnings[0].contains("did you mean `grace_ms`?"),
+			warnings[0].contains("did you mean `CUCKOO_COORDINATOR_GRACE_MS`?"),
 			"{warnings:?}"
 		);
 		let file = with(Given::default(), "CUCKOO_COORDINATOR_CONFIG=x", None);

@@ -58,6 +58,8 @@ async fn empty(coordinator: &Coordinator) {
 	let mut said = Instant::now();
 	while coordinator.in_flight() > 0 {
 		look.tick().await;
+		// Who ends the drain by hand now would let tasks in that nobody is there to draw.
+		coordinator.drain();
 		if said.elapsed() >= SAY {
 			said = Instant::now();
 			tracing::info!(in_flight = coordinator.in_flight(), "still draining");

@@ -4,7 +4,7 @@ use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
 use cuckoo_chain_client::keys::load_worker_key;
 use offchain_coordinator::{
-	admin::{self, commands::Admin},
+	admin::{self, commands::Admin, top::Top},
 	chain,
 	clock::Clock,
 	config::{Config, Effective, LogFormat},
@@ -46,6 +46,8 @@ enum Command {
 	CheckConfig(Box<ConfigArgs>),
 	/// Asks a running coordinator on this machine, or tells it what to do.
 	Admin(Admin),
+	/// Watches a running coordinator on this machine, until Ctrl-C.
+	Top(Top),
 }
 
 #[derive(Args)]
@@ -65,6 +67,7 @@ fn main() -> ExitCode {
 		Command::Run(arguments) => start(&arguments.config),
 		Command::CheckConfig(arguments) => return check_config(&arguments),
 		Command::Admin(admin) => ask(&admin),
+		Command::Top(top) => watch(&top),
 	};
 	match done {
 		Ok(()) => ExitCode::SUCCESS,
@@ -106,13 +109,20 @@ fn check_config(arguments: &ConfigArgs) -> ExitCode {
 }
 
 fn ask(admin: &Admin) -> anyhow::Result<()> {
-	let runtime = tokio::runtime::Builder::new_current_thread()
-		.enable_all()
-		.build()?;
-	let reply = runtime.block_on(admin.run())?;
+	let reply = small_runtime()?.block_on(admin.run())?;
 	// Whoever reads only the first lines and goes away has seen enough.
 	let _ = std::io::stdout().write_all(reply.as_bytes());
 	Ok(())
+}
+
+fn watch(top: &Top) -> anyhow::Result<()> {
+	small_runtime()?.block_on(top.run())
+}
+
+fn small_runtime() -> std::io::Result<tokio::runtime::Runtime> {
+	tokio::runtime::Builder::new_current_thread()
+		.enable_all()
+		.build()
 }
 
 fn start(arguments: &ConfigArgs) -> anyhow::Result<()> {

@@ -37,40 +37,46 @@ pub async fn run(coordinator: Arc<Coordinator>, stop: CancellationToken) {
 
 /// Removes everything that can go now; gives the number of tasks, and of artifacts whose tasks stay.
 pub async fn pass(coordinator: &Coordinator) -> Result<u64> {
-	let settings = coordinator.settings();
-	let mut rows = 0;
+	forget_bans(coordinator).await?;
+	let (settings, store) = (coordinator.settings(), coordinator.store());
 	let before = |keep_ms: u64| coordinator.now_ms().saturating_sub(keep_ms);
-	if settings.retention_ms > 0 {
-		loop {
-			let before_ms = before(settings.retention_ms);
-			let removed = coordinator.store().remove_tasks(before_ms).await;
-			let removed = removed.map_err(internal)?;
-			if removed.rows == 0 {
-				break;
-			}
-			rows += removed.rows;
-			remove_files(coordinator, &removed).await?;
-			tokio::time::sleep(PAUSE).await;
+	let mut rows = 0;
+	while settings.retention_ms > 0 {
+		let removed = store.remove_tasks(before(settings.retention_ms)).await;
+		let removed = removed.map_err(internal)?;
+		if removed.rows == 0 {
+			break;
 		}
+		rows += removed.rows;
+		let_go(coordinator, &removed).await?;
 	}
-	if settings.artifact_retention_ms > 0 {
-		loop {
-			let (before_ms, now_ms) =
-				(before(settings.artifact_retention_ms), coordinator.now_ms());
-			let removed = coordinator
-				.store()
-				.remove_artifacts(before_ms, now_ms)
-				.await;
-			let removed = removed.map_err(internal)?;
-			if removed.rows == 0 {
-				break;
-			}
-			rows += removed.rows;
-			remove_files(coordinator, &removed).await?;
-			tokio::time::sleep(PAUSE).await;
+	while settings.artifact_retention_ms > 0 {
+		let before_ms = before(settings.artifact_retention_ms);
+		let removed = store
+			.remove_artifacts(before_ms, coordinator.now_ms())
+			.await;
+		let removed = removed.map_err(internal)?;
+		if removed.rows == 0 {
+			break;
 		}
+		rows += removed.rows;
+		let_go(coordinator, &removed).await?;
 	}
 	Ok(rows)
+}
+
+async fn forget_bans(coordinator: &Coordinator) -> Result<()> {
+	let now_ms = coordinator.now_ms();
+	let stored = coordinator.store().remove_ended_bans(now_ms).await;
+	coordinator.live().bans.forget_ended(now_ms);
+	stored.map_err(internal)
+}
+
+/// Removes the files that lost their last name, and pauses.
+async fn let_go(coordinator: &Coordinator, removed: &Removed) -> Result<()> {
+	remove_files(coordinator, removed).await?;
+	tokio::time::sleep(PAUSE).await;
+	Ok(())
 }
 
 async fn remove_files(coordinator: &Coordinator, removed: &Removed) -> Result<()> {

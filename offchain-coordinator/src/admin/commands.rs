@@ -14,15 +14,40 @@ use cuckoo_primitives::AccountId;
 use serde::Serialize;
 use std::{net::Ipv4Addr, path::PathBuf};
 
-/// `admin`.
+/// Where the interface is.
 #[derive(Args, Clone, Debug)]
-pub struct Admin {
+pub struct Place {
 	/// The coordinator's configuration file, for its `admin_listen`.
 	#[arg(long, global = true, value_name = "FILE", env = FILE_VARIABLE)]
 	config: Option<PathBuf>,
 	/// Where the interface is [default: http:// and the configuration's `admin_listen`].
 	#[arg(long, global = true)]
 	url: Option<String>,
+}
+
+impl Place {
+	/// A client for the interface there.
+	pub fn client(&self) -> anyhow::Result<Client> {
+		let url = match &self.url {
+			Some(url) => url.clone(),
+			None => self.configured_url()?,
+		};
+		Ok(Client::new(&url))
+	}
+
+	fn configured_url(&self) -> anyhow::Result<String> {
+		let given = given(self.config.as_deref(), &Flags::default()).map_err(anyhow::Error::msg)?;
+		let effective = given.effective();
+		let effective = effective.map_err(|errors| anyhow::anyhow!(errors.join("\n")))?;
+		url(&effective.config)
+	}
+}
+
+/// `admin`.
+#[derive(Args, Clone, Debug)]
+pub struct Admin {
+	#[command(flatten)]
+	place: Place,
 	/// Prints the reply as JSON.
 	#[arg(long, global = true)]
 	json: bool,
@@ -59,7 +84,12 @@ enum Command {
 		#[arg(long = "for", value_name = "DURATION", value_parser = text::parse_duration)]
 		seconds: Option<u64>,
 		/// Why, as the miner is told.
-		#[arg(long, value_name = "TEXT", default_value = "")]
+		#[arg(
+			long,
+			value_name = "TEXT",
+			default_value = "",
+			hide_default_value = true
+		)]
 		reason: String,
 	},
 	/// Lifts a ban.
@@ -82,18 +112,7 @@ fn task_state(name: &str) -> Result<TaskState, String> {
 impl Admin {
 	/// Asks, and gives what is to be printed.
 	pub async fn run(&self) -> anyhow::Result<String> {
-		let url = match &self.url {
-			Some(url) => url.clone(),
-			None => self.configured_url()?,
-		};
-		Ok(self.ask(&Client::new(&url)).await?)
-	}
-
-	fn configured_url(&self) -> anyhow::Result<String> {
-		let given = given(self.config.as_deref(), &Flags::default()).map_err(anyhow::Error::msg)?;
-		let effective = given.effective();
-		let effective = effective.map_err(|errors| anyhow::anyhow!(errors.join("\n")))?;
-		url(&effective.config)
+		Ok(self.ask(&self.place.client()?).await?)
 	}
 
 	async fn ask(&self, client: &Client) -> Result<String, Error> {
@@ -151,7 +170,7 @@ impl Admin {
 }
 
 /// Where a coordinator with this configuration has its interface, seen from its own machine.
-pub fn url(config: &Config) -> anyhow::Result<String> {
+fn url(config: &Config) -> anyhow::Result<String> {
 	let Some(mut address) = config.admin_listen else {
 		anyhow::bail!("the configuration turns the interface off: set `admin_listen`");
 	};

@@ -7,6 +7,7 @@ pub mod commands;
 mod operations;
 pub mod server;
 mod text;
+pub mod top;
 
 use crate::{bans::Ban, live::MinerCounts, metrics::TaskCounts, state::Ending};
 use cuckoo_coordinator_api::{

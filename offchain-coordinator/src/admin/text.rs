@@ -95,7 +95,7 @@ pub fn status(status: &Status) -> String {
 	let mut text = String::new();
 	let mut line = |name: &str, value: String| {
 		// Writing to a text cannot fail.
-		let _ = writeln!(text, "{name:<10} {value}");
+		let _ = writeln!(text, "{name:<11}  {value}");
 	};
 	line("state", state);
 	line("operator", operator);

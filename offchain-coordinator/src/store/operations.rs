@@ -73,6 +73,20 @@ impl Store {
 		self.writer.write(work, after).await
 	}
 
+	/// Removes the bans that time has ended.
+	pub async fn remove_ended_bans(&self, now_ms: UnixMs) -> Result<()> {
+		let work = job(move |connection| {
+			Box::pin(async move {
+				sqlx::query("DELETE FROM bans WHERE until_ms <= ?")
+					.bind(stored_ms(now_ms))
+					.execute(connection)
+					.await?;
+				Ok(())
+			})
+		});
+		self.writer.write(work, |()| {}).await
+	}
+
 	/// When the oldest task that waits was accepted.
 	pub async fn oldest_queued_ms(&self) -> Result<Option<UnixMs>> {
 		let query = format!(

@@ -6,4 +6,6 @@ mod drain;
 mod flow;
 mod harness;
 mod leases;
+mod monitoring;
 mod restart;
+mod retention;
