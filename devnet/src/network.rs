@@ -238,6 +238,9 @@ impl Network {
 			self.node_url().into(),
 			"--listen".into(),
 			format!("127.0.0.1:{}", self.ports.coordinator).into(),
+			// Several networks run side by side: the usual port would be taken.
+			"--admin-listen".into(),
+			"none".into(),
 			"--data-dir".into(),
 			data.into(),
 		];

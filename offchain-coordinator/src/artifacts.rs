@@ -137,6 +137,14 @@ impl Artifacts {
 		Ok(())
 	}
 
+	/// Removes the artifact; one that is not here is as good as removed.
+	pub async fn remove(&self, hash: &H256) -> io::Result<()> {
+		match fs::remove_file(self.path(hash)).await {
+			Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+			_ => Ok(()),
+		}
+	}
+
 	/// Removes artifacts that nobody asked for: of attempts that never got to a submit. To be called
 	/// before uploads are taken.
 	pub async fn remove_unless<F, R>(&self, is_named: F) -> io::Result<u64>

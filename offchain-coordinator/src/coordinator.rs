@@ -3,10 +3,12 @@
 
 use crate::{
 	artifacts::Artifacts,
+	bans::Bans,
 	clock::Clock,
 	identity::{self, Identity, IdentityError},
 	leases::{Lease, MAX_UPLOADS},
 	live::{check_operator, Live, Polling},
+	metrics::Metrics,
 	miners,
 	models::Catalogue,
 	sessions::{Challenges, CHALLENGE_TTL_MS},
@@ -48,7 +50,7 @@ use std::{
 	},
 	time::Duration,
 };
-use tokio::sync::{broadcast, Notify};
+use tokio::sync::{broadcast, Notify, RwLock};
 
 /// Held by the process that uses the data directory.
 const LOCK_FILE: &str = "lock";
@@ -81,15 +83,20 @@ pub enum Error {
 pub struct Coordinator {
 	settings: Settings,
 	clock: Clock,
+	started_ms: u64,
 	store: Store,
 	artifacts: Artifacts,
 	key: Key,
 	identity: OnceLock<Identity>,
 	/// Whether the operator is an active coordinator as of the last finalized block.
 	active: AtomicBool,
+	metrics: Metrics,
 	draining: AtomicBool,
+	stopping: AtomicBool,
 	live: Mutex<Live>,
 	schedule: Notify,
+	/// Held shared from the look for an artifact until a result names it.
+	naming: RwLock<()>,
 	/// Keeps other processes out of the data directory; the system lets go of it with the process.
 	_lock: File,
 }
@@ -154,6 +161,8 @@ impl Coordinator {
 				(_, None) => return Err(StoreError::Corrupt("attempt").into()),
 			}
 		}
+		live.bans = Bans::new(store.bans().await?);
+		let metrics = Metrics::new(store.commits());
 		tracing::info!(
 			tasks = count,
 			artifacts_removed = removed,
@@ -162,15 +171,19 @@ impl Coordinator {
 
 		let coordinator = Arc::new(Self {
 			settings,
+			started_ms: clock.now_ms(),
 			clock,
 			store,
 			artifacts,
 			key: Key(key),
 			identity: OnceLock::new(),
 			active: AtomicBool::new(false),
+			metrics,
 			draining: AtomicBool::new(false),
+			stopping: AtomicBool::new(false),
 			live: Mutex::new(live),
 			schedule: Notify::new(),
+			naming: RwLock::new(()),
 			_lock: lock,
 		});
 		for task in unchecked {
@@ -205,14 +218,30 @@ impl Coordinator {
 				}
 			},
 		}
+		self.metrics.finalized(self.now_ms());
 		self.live().set_registry(registry, self.now_ms());
 		self.schedule.notify_one();
 		Ok(())
 	}
 
-	/// Takes no new tasks and no new draws from now on, and answers waiting polls.
+	/// Takes no new tasks and makes no new draws from now on. What is with miners goes on: polls wait,
+	/// reports and results are taken, results are served.
 	pub fn drain(&self) {
 		self.draining.store(true, Ordering::SeqCst);
+	}
+
+	/// Takes new tasks and draws again. Tasks whose wait ran out meanwhile have a grace.
+	pub fn undrain(&self) {
+		let until_ms = self.now_ms().saturating_add(self.settings.grace_ms);
+		self.live().queue.keep_until(until_ms);
+		self.draining.store(false, Ordering::SeqCst);
+		self.schedule.notify_one();
+	}
+
+	/// Drains, and answers waiting polls at once: the service is about to end.
+	pub fn stop(&self) {
+		self.drain();
+		self.stopping.store(true, Ordering::SeqCst);
 		self.live().wake_all();
 		self.schedule.notify_one();
 	}
@@ -222,18 +251,40 @@ impl Coordinator {
 		self.store.close().await;
 	}
 
-	/// Whether it knows the chain and is an active coordinator there.
-	pub fn is_ready(&self) -> bool {
-		self.identity.get().is_some() && self.active.load(Ordering::SeqCst) && !self.is_draining()
+	/// Whether it knows the chain, is an active coordinator there and takes tasks: if not, why.
+	pub fn readiness(&self) -> Result<()> {
+		if self.is_draining() {
+			return Err(ApiError::new(ErrorCode::Draining).about("draining"));
+		}
+		self.identity().map_err(|error| error.about("chain"))?;
+		if !self.active.load(Ordering::SeqCst) {
+			let message = "The operator is no active coordinator at the last finalized block.";
+			return Err(ApiError::with_message(ErrorCode::Draining, message).about("operator"));
+		}
+		Ok(())
 	}
 
-	pub(crate) fn is_draining(&self) -> bool {
+	/// How many tasks are with miners.
+	pub fn in_flight(&self) -> usize {
+		self.live().leases.len()
+	}
+
+	/// Whether it takes no new tasks and makes no new draws.
+	pub fn is_draining(&self) -> bool {
 		self.draining.load(Ordering::SeqCst)
+	}
+
+	fn is_stopping(&self) -> bool {
+		self.stopping.load(Ordering::SeqCst)
 	}
 
 	/// The worker that signs.
 	pub fn worker(&self) -> WorkerId {
 		self.key.0.public()
+	}
+
+	pub(crate) fn metrics(&self) -> &Metrics {
+		&self.metrics
 	}
 
 	pub(crate) fn settings(&self) -> &Settings {
@@ -246,6 +297,14 @@ impl Coordinator {
 
 	pub(crate) fn artifacts(&self) -> &Artifacts {
 		&self.artifacts
+	}
+
+	pub(crate) fn started_ms(&self) -> u64 {
+		self.started_ms
+	}
+
+	pub(crate) fn naming(&self) -> &RwLock<()> {
+		&self.naming
 	}
 
 	pub(crate) fn now_ms(&self) -> u64 {
@@ -284,6 +343,7 @@ impl Coordinator {
 		request: TaskRequest,
 		options: SubmitOptions,
 	) -> Result<TaskStatus> {
+		let _timer = self.metrics.task_submit();
 		let identity = self.identity()?;
 		let key = options.idempotency_key;
 		if let Some(key) = &key {
@@ -325,6 +385,7 @@ impl Coordinator {
 		};
 		let this = self.clone();
 		let after = move |submitted: &Submitted| {
+			this.metrics.submitted(submitted);
 			if let Submitted::Accepted(task) = submitted {
 				this.live().enqueue(task, &crate::state::Stage::new());
 				this.schedule.notify_one();
@@ -643,6 +704,7 @@ impl Coordinator {
 				ApiError::with_message(ErrorCode::ParameterInvalid, message).about("holding")
 			);
 		}
+		self.metrics.polls.inc();
 		let polling = self.live().poll_begins(&poll, self.now_ms())?;
 		let waiting = Waiting {
 			coordinator: self.clone(),
@@ -662,12 +724,16 @@ impl Coordinator {
 			tokio::pin!(woken);
 			// Listens before it looks, so that no call is missed in between.
 			woken.as_mut().enable();
-			let last = self.is_draining() || tokio::time::Instant::now() >= end;
+			let last = self.is_stopping() || tokio::time::Instant::now() >= end;
 			let reply = self
 				.live()
 				.poll_looks(&poll, &polling, last, self.now_ms())?;
-			if let Some(reply) = reply {
+			if let Some(mut reply) = reply {
 				drop(waiting);
+				if self.is_draining() && reply.standing.lacks.is_none() {
+					let lacks = "the coordinator is draining and draws nobody now";
+					(reply.standing.lacks, reply.standing.rank) = (Some(lacks.into()), None);
+				}
 				return Ok(reply);
 			}
 			tokio::select! {
@@ -724,6 +790,7 @@ impl Coordinator {
 			task: submit.task,
 			attempt: submit.attempt,
 		};
+		let _timer = self.metrics.result_submit();
 		let miner = self.live().session(&submit.token)?;
 		let lease = self.live().leases.held(&held, &miner).cloned();
 		let now_ms = self.now_ms();
@@ -767,6 +834,7 @@ impl Coordinator {
 			&signature,
 		)?;
 		let artifact = commitment.output;
+		let naming = self.naming.read().await;
 		let bytes = self
 			.artifacts
 			.size(&artifact)
@@ -783,6 +851,7 @@ impl Coordinator {
 		let outcome = self
 			.transition(held.task, Event::Submit(held.attempt), extra)
 			.await?;
+		drop(naming);
 		let Ok(transition) = outcome else {
 			return Err(self.why_not_held(&held, &miner).await?);
 		};
@@ -827,7 +896,7 @@ impl Coordinator {
 					.transition(task.id, Event::Accept(attempt), extra)
 					.await?
 				{
-					Ok(_) => Ok(()),
+					Ok(_) => self.measure_attempt(&task.id, attempt).await,
 					Err(refused) => {
 						tracing::error!(task = %task.id, ?refused, "a checked result was refused");
 						Err(broken("state"))
@@ -844,6 +913,14 @@ impl Coordinator {
 				Err(error)
 			},
 		}
+	}
+
+	async fn measure_attempt(&self, id: &TaskId, attempt: Attempt) -> Result<()> {
+		let row = self.store.attempt(id, attempt).await.map_err(internal)?;
+		if let Some((row, ended_ms)) = row.and_then(|row| row.ended_ms.map(|ended| (row, ended))) {
+			self.metrics.done(row.assigned_ms, ended_ms);
+		}
+		Ok(())
 	}
 
 	/// Notes an upload by the miner that has this session. It must hold a lease.
@@ -934,6 +1011,7 @@ impl Coordinator {
 		let after = move |outcome: &TransitionResult| {
 			if let Ok(transition) = outcome {
 				this.live().apply(transition, now_ms);
+				this.metrics.changed(transition);
 				this.schedule.notify_one();
 				let state = transition.task.state.name();
 				tracing::debug!(task = %transition.task.id, state, "a task changed");
@@ -983,7 +1061,7 @@ fn check_key(key: &str) -> Result<()> {
 }
 
 /// Logs what went wrong under an id that the caller is told.
-fn failed_inside(error: &dyn std::fmt::Display) -> ApiError {
+pub(crate) fn failed_inside(error: &dyn std::fmt::Display) -> ApiError {
 	let id = hex::encode(rand::random::<[u8; 8]>());
 	tracing::error!(id, %error, "a request failed inside");
 	ApiError::new(ErrorCode::Internal).about(id)

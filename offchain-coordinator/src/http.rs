@@ -20,6 +20,7 @@ use cuckoo_coordinator_api::{
 };
 use cuckoo_primitives::H256;
 use futures::StreamExt;
+use httpdate::fmt_http_date;
 use hyper_util::{
 	rt::{TokioExecutor, TokioIo, TokioTimer},
 	server::conn::auto,
@@ -28,7 +29,10 @@ use hyper_util::{
 use jsonrpsee::server::{
 	stop_channel, BatchRequestConfig, HttpBody, PingConfig, Server, ServerConfig, TowerService,
 };
-use std::{sync::Arc, time::Duration};
+use std::{
+	sync::Arc,
+	time::{Duration, UNIX_EPOCH},
+};
 use tokio::{net::TcpListener, sync::Semaphore};
 use tokio_util::{io::ReaderStream, sync::CancellationToken, task::TaskTracker};
 use tower::Service;
@@ -185,10 +189,9 @@ fn body(body: HttpBody) -> Body {
 }
 
 async fn ready(State(shell): State<Shell>) -> Response {
-	if shell.coordinator.is_ready() {
-		"ready".into_response()
-	} else {
-		Refused(ErrorCode::ChainUnavailable.into()).into_response()
+	match shell.coordinator.readiness() {
+		Ok(()) => "ready".into_response(),
+		Err(error) => Refused(error).into_response(),
 	}
 }
 
@@ -209,7 +212,11 @@ async fn get_artifact(
 		.await
 		.map_err(internal)?
 	{
-		return Err(not_found().into());
+		let removed = shell.coordinator.store().artifact_removed_ms(&hash).await;
+		return Err(match removed.map_err(internal)? {
+			Some(removed_ms) => gone(&hash, removed_ms).into(),
+			None => not_found().into(),
+		});
 	}
 	let opened = shell
 		.coordinator
@@ -228,6 +235,14 @@ async fn get_artifact(
 		),
 	];
 	Ok((headers, Body::from_stream(ReaderStream::new(file))).into_response())
+}
+
+/// An artifact that was here for as long as artifacts are kept.
+fn gone(hash: &H256, removed_ms: u64) -> ApiError {
+	let when = UNIX_EPOCH.checked_add(Duration::from_millis(removed_ms));
+	let when = when.map_or_else(String::new, |when| format!(" on {}", fmt_http_date(when)));
+	let message = format!("The artifact was removed{when}: this coordinator keeps them no longer.");
+	ApiError::with_message(ErrorCode::ArtifactNotFound, message).about(format!("{hash:?}"))
 }
 
 async fn put_artifact(
@@ -330,7 +345,7 @@ impl IntoResponse for Refused {
 			ArtifactNotFound => StatusCode::NOT_FOUND,
 			ArtifactTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
 			ArtifactHashMismatch | ArtifactNotPng => StatusCode::UNPROCESSABLE_ENTITY,
-			ChainUnavailable => StatusCode::SERVICE_UNAVAILABLE,
+			ChainUnavailable | Draining => StatusCode::SERVICE_UNAVAILABLE,
 			_ => StatusCode::INTERNAL_SERVER_ERROR,
 		};
 		let body = serde_json::json!({

@@ -4,15 +4,20 @@
 //! Pure core, without clock, disk or network:
 //! - [`state`]: the life of a task, every transition in one function.
 //! - [`draw`]: the stake-weighted draw.
-//! - [`queue`], [`leases`], [`miners`], [`health`], [`sessions`], [`models`]: tables in memory.
+//! - [`queue`], [`leases`], [`miners`], [`health`], [`bans`], [`sessions`], [`models`]: tables in memory.
 //! - [`live`]: these tables together, and who is eligible.
 //! - [`settle`], [`verify`]: what is asked for and what comes back.
+//! - [`config`]: what an operator sets, from file, environment and flags ([`flags`]).
 //!
 //! Shell:
 //! - [`store`]: SQLite; the truth about tasks. [`artifacts`]: pictures on disk.
 //! - [`coordinator`]: the operations, each of which lets the store decide and then answers.
 //! - [`scheduler`]: draws, and ends what ran out.
 //! - [`rpc`], [`http`]: the one port.
+//! - [`admin`]: the operator's own interface and the commands that use it.
+//! - [`metrics`]: what is counted and measured.
+//! - [`retention`]: lets go of what was kept for long enough.
+//! - [`drain`]: lets what is with miners finish before the end.
 //! - [`chain`]: follows the finalized registry.
 //!
 //! Invariants: a task changes by [`store::Store::transition`] only, one compare-and-set each; what an
@@ -21,19 +26,26 @@
 
 #![deny(missing_docs)]
 
+pub mod admin;
 pub mod artifacts;
+pub mod bans;
 pub mod chain;
 pub mod clock;
+pub mod config;
 pub mod coordinator;
+pub mod drain;
 pub mod draw;
+pub mod flags;
 pub mod health;
 pub mod http;
 pub mod identity;
 pub mod leases;
 pub mod live;
+pub mod metrics;
 pub mod miners;
 pub mod models;
 pub mod queue;
+pub mod retention;
 pub mod rpc;
 pub mod scheduler;
 pub mod sessions;

@@ -7,6 +7,7 @@
 //! committed them.
 
 use crate::{
+	bans::Bans,
 	clock::UnixMs,
 	draw::{DrawTables, ListRecord, MAX_WEIGHT},
 	health::Health,
@@ -75,6 +76,31 @@ pub struct Polling {
 	pub lost: Vec<Held>,
 }
 
+/// How many miners are connected, and how they stand.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, serde::Serialize, serde::Deserialize)]
+pub struct MinerCounts {
+	/// Polled within the last 30 s.
+	pub online: u32,
+	/// Can be drawn now.
+	pub eligible: u32,
+	/// Suspended for their failures.
+	pub suspended: u32,
+	/// Banned by the operator of this coordinator.
+	pub banned: u32,
+}
+
+impl MinerCounts {
+	/// Each count with its name.
+	pub const fn named(&self) -> [(&'static str, u32); 4] {
+		[
+			("online", self.online),
+			("eligible", self.eligible),
+			("suspended", self.suspended),
+			("banned", self.banned),
+		]
+	}
+}
+
 /// The state in memory.
 #[derive(Debug)]
 pub struct Live {
@@ -97,6 +123,8 @@ pub struct Live {
 	pub queue: Queue,
 	/// The attempts at work.
 	pub leases: Leases,
+	/// Who is left out by the operator's will.
+	pub bans: Bans,
 }
 
 impl Live {
@@ -127,6 +155,7 @@ impl Live {
 			models,
 			queue: Queue::default(),
 			leases: Leases::default(),
+			bans: Bans::default(),
 		}
 	}
 
@@ -187,6 +216,9 @@ impl Live {
 		if operator.worker != Some(miner.worker) {
 			return Some("its operator has set another worker: say hello with that".into());
 		}
+		if let Some(ban) = self.bans.ban(account, now_ms) {
+			return Some(ban.sentence(now_ms));
+		}
 		if let Some(suspension) = self
 			.health
 			.get(account)
@@ -200,7 +232,8 @@ impl Live {
 		None
 	}
 
-	fn refresh(&mut self, account: &AccountId, now_ms: UnixMs) {
+	/// Looks again whether a miner is eligible.
+	pub fn refresh(&mut self, account: &AccountId, now_ms: UnixMs) {
 		let weight = match self.lacks(account, now_ms) {
 			None => self.weight(account),
 			Some(_) => 0,
@@ -461,6 +494,29 @@ impl Live {
 		models.sort_unstable();
 		models.dedup();
 		(online.len() as u32, models)
+	}
+
+	/// How many miners are connected, and how they stand.
+	pub fn miner_counts(&self, now_ms: UnixMs) -> MinerCounts {
+		let is_suspended = |account: &AccountId| {
+			let health = self.health.get(account);
+			health.is_some_and(|health| health.suspension(now_ms).is_some())
+		};
+		let mut counts = MinerCounts {
+			eligible: self.draw.eligible(),
+			..MinerCounts::default()
+		};
+		for (account, miner) in &self.miners {
+			counts.online += u32::from(miner.is_online(now_ms));
+			counts.suspended += u32::from(is_suspended(account));
+			counts.banned += u32::from(self.bans.ban(account, now_ms).is_some());
+		}
+		counts
+	}
+
+	/// The weight of all that are eligible.
+	pub fn total_weight(&self) -> Balance {
+		self.draw.total_weight()
 	}
 
 	/// The stake behind a model: of all miners that are online and hold it.

@@ -1,18 +1,28 @@
 //! `offchain-coordinator run`: see docs/coordinator.md.
 
 use anyhow::Context;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 use cuckoo_chain_client::keys::load_worker_key;
-use cuckoo_primitives::{Balance, CUC};
 use offchain_coordinator::{
-	chain, clock::Clock, coordinator::Coordinator, http, scheduler, settings::Settings,
+	admin::{self, commands::Admin, top::Top},
+	chain,
+	clock::Clock,
+	config::{Config, Effective, LogFormat},
+	coordinator::Coordinator,
+	drain,
+	flags::ConfigArgs,
+	http, retention, scheduler,
 };
 use std::{
 	io::{IsTerminal, Write},
-	net::SocketAddr,
 	path::PathBuf,
+	process::ExitCode,
+	time::Duration,
 };
-use tokio::{net::TcpListener, signal::unix::SignalKind};
+use tokio::{
+	net::TcpListener,
+	signal::unix::{signal, Signal, SignalKind},
+};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
@@ -31,117 +41,164 @@ struct Cli {
 enum Command {
 	/// Runs the coordinator until it is told to stop (SIGTERM or Ctrl-C).
 	Run(Box<Run>),
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum LogFormat {
-	Text,
-	Json,
+	/// Prints the configuration in effect and where each value comes from, or everything that is wrong
+	/// with it. Changes nothing.
+	CheckConfig(Box<ConfigArgs>),
+	/// Asks a running coordinator on this machine, or tells it what to do.
+	Admin(Admin),
+	/// Watches a running coordinator on this machine, until Ctrl-C.
+	Top(Top),
 }
 
 #[derive(Args)]
 struct Run {
-	/// WebSocket URL of a Cuckoo node.
-	#[arg(long, default_value = "ws://127.0.0.1:9944")]
-	chain: String,
-	/// Address and port to listen on; port 0 takes a free one.
-	#[arg(long, default_value = "127.0.0.1:8645")]
-	listen: SocketAddr,
-	/// Where tasks and pictures are kept [default: the user's data folder].
+	/// Prints the configuration in effect instead of running, as check-config does.
 	#[arg(long)]
-	data_dir: Option<PathBuf>,
-	/// File with the worker key (a secret URI, a hex seed, or a Substrate keystore file), readable by
-	/// its owner only. Without it the key's secret URI is taken from CUCKOO_WORKER_URI.
-	#[arg(long)]
-	worker_key: Option<PathBuf>,
-	/// A lease's length before its steps are counted, in milliseconds.
-	#[arg(long, default_value_t = Settings::default().lease_base_ms, value_parser = positive())]
-	lease_base_ms: u64,
-	/// What each denoising step adds to a lease, in milliseconds.
-	#[arg(long, default_value_t = Settings::default().lease_per_step_ms)]
-	lease_per_step_ms: u64,
-	/// How long a drawn miner has to fetch its work, in milliseconds.
-	#[arg(long, default_value_t = Settings::default().pick_up_ms, value_parser = positive())]
-	pick_up_ms: u64,
-	/// How long a task waits for a miner, in seconds.
-	#[arg(long, default_value_t = Settings::default().queue_timeout_ms / 1_000, value_parser = positive())]
-	queue_timeout: u64,
-	/// How many tasks can wait.
-	#[arg(long, default_value_t = Settings::default().max_queued)]
-	max_queued: usize,
-	/// The most stake of a miner that counts in the draw, in CUC [default: no limit].
-	#[arg(long)]
-	weight_cap: Option<u64>,
-	/// A miner's first suspension after a failure, in milliseconds; doubles with each in a row.
-	#[arg(long, default_value_t = Settings::default().suspension_ms)]
-	suspension_ms: u64,
-	/// After a restart, how long leases that ran out meanwhile are kept, in milliseconds.
-	#[arg(long, default_value_t = Settings::default().grace_ms)]
-	grace_ms: u64,
-	/// The model for requests that name none: its hash or name [default: the one with the most stake].
-	#[arg(long)]
-	default_model: Option<String>,
-	/// How many connections can be open.
-	#[arg(long, default_value_t = 4_096, value_parser = clap::value_parser!(u32).range(1..=100_000))]
-	max_connections: u32,
-	/// How to write the log; RUST_LOG says what to write.
-	#[arg(long, value_enum, default_value = "text")]
-	log_format: LogFormat,
+	check_config: bool,
+	#[command(flatten)]
+	config: ConfigArgs,
 }
 
-fn positive() -> clap::builder::RangedU64ValueParser<u64> {
-	clap::value_parser!(u64).range(1..=u64::MAX / 2_000)
+fn main() -> ExitCode {
+	let done = match Cli::parse().command {
+		Command::Run(arguments) if arguments.check_config => {
+			return check_config(&arguments.config);
+		},
+		Command::Run(arguments) => start(&arguments.config),
+		Command::CheckConfig(arguments) => return check_config(&arguments),
+		Command::Admin(admin) => ask(&admin),
+		Command::Top(top) => watch(&top),
+	};
+	match done {
+		Ok(()) => ExitCode::SUCCESS,
+		Err(error) => {
+			eprintln!("error: {error:#}");
+			ExitCode::FAILURE
+		},
+	}
 }
 
-fn main() -> anyhow::Result<()> {
-	let Command::Run(arguments) = Cli::parse().command;
-	start_log(arguments.log_format);
+/// The configuration in effect, or everything that is wrong with it.
+fn effective(arguments: &ConfigArgs) -> Result<Effective, Vec<String>> {
+	arguments.given().map_err(|error| vec![error])?.effective()
+}
+
+fn check_config(arguments: &ConfigArgs) -> ExitCode {
+	let checked = effective(arguments).and_then(|effective| {
+		match load_worker_key(effective.config.worker_key.as_deref(), WORKER_VARIABLE) {
+			Ok(_) => Ok(effective),
+			Err(error) => Err(vec![error.to_string()]),
+		}
+	});
+	match checked {
+		Ok(effective) => {
+			for warning in &effective.warnings {
+				eprintln!("warning: {warning}");
+			}
+			// Whoever reads only the first lines and goes away has seen enough.
+			let _ = std::io::stdout().write_all(effective.to_toml().as_bytes());
+			ExitCode::SUCCESS
+		},
+		Err(errors) => {
+			for error in errors {
+				eprintln!("error: {error}");
+			}
+			ExitCode::FAILURE
+		},
+	}
+}
+
+fn ask(admin: &Admin) -> anyhow::Result<()> {
+	let reply = small_runtime()?.block_on(admin.run())?;
+	// Whoever reads only the first lines and goes away has seen enough.
+	let _ = std::io::stdout().write_all(reply.as_bytes());
+	Ok(())
+}
+
+fn watch(top: &Top) -> anyhow::Result<()> {
+	small_runtime()?.block_on(top.run())
+}
+
+fn small_runtime() -> std::io::Result<tokio::runtime::Runtime> {
+	tokio::runtime::Builder::new_current_thread()
+		.enable_all()
+		.build()
+}
+
+fn start(arguments: &ConfigArgs) -> anyhow::Result<()> {
+	let Effective {
+		config, warnings, ..
+	} = effective(arguments).map_err(|errors| anyhow::anyhow!(errors.join("\n")))?;
+	start_log(config.log_format);
+	for warning in warnings {
+		tracing::warn!("{warning}");
+	}
 	let runtime = tokio::runtime::Builder::new_multi_thread()
 		.enable_all()
 		.build()?;
-	runtime.block_on(run(*arguments))
+	runtime.block_on(run(config))
 }
 
-async fn run(arguments: Run) -> anyhow::Result<()> {
-	let key = load_worker_key(arguments.worker_key.as_deref(), WORKER_VARIABLE)?;
-	let data_dir = match arguments.data_dir.clone() {
+async fn run(config: Config) -> anyhow::Result<()> {
+	let key = load_worker_key(config.worker_key.as_deref(), WORKER_VARIABLE)?;
+	let data_dir = match config.data_dir.clone() {
 		Some(directory) => directory,
 		None => default_data_dir().context("no home folder: name a folder by --data-dir")?,
 	};
-	let coordinator = Coordinator::open(&data_dir, key, arguments.settings(), Clock::System)
+	let coordinator = Coordinator::open(&data_dir, key, config.settings.clone(), Clock::System)
 		.await
 		.with_context(|| format!("cannot start in {}", data_dir.display()))?;
 
-	let listener = TcpListener::bind(arguments.listen)
+	let listener = TcpListener::bind(config.listen)
 		.await
-		.with_context(|| format!("cannot listen on {}", arguments.listen))?;
+		.with_context(|| format!("cannot listen on {}", config.listen))?;
 	let address = listener.local_addr()?;
+	let admin =
+		match config.admin_listen {
+			Some(address) => Some(TcpListener::bind(address).await.with_context(|| {
+				format!("cannot listen on {address} for `admin`: name another by --admin-listen, or `none`")
+			})?),
+			None => None,
+		};
 	let mut stdout = std::io::stdout().lock();
 	writeln!(stdout, "listening http://{address}").and_then(|()| stdout.flush())?;
 	drop(stdout);
 
 	let stop = CancellationToken::new();
-	let follower = cuckoo_chain_client::follow(arguments.chain.clone());
+	let follower = cuckoo_chain_client::follow(config.chain.clone());
 	let mut scheduler = tokio::spawn(scheduler::run(coordinator.clone(), stop.clone()));
 	let mut server = tokio::spawn(http::serve(
 		coordinator.clone(),
 		listener,
-		arguments.max_connections,
+		config.max_connections,
 		stop.clone(),
 	));
-	let chain = chain::follow(coordinator.clone(), follower, stop.clone());
+	tokio::spawn(retention::run(coordinator.clone(), stop.clone()));
+	if let Some(listener) = admin {
+		tracing::info!(address = %listener.local_addr()?, "the operator's interface");
+		tokio::spawn(admin::server::serve(
+			coordinator.clone(),
+			listener,
+			config.admin_allow_remote,
+			stop.clone(),
+		));
+	}
+	let mut chain = tokio::spawn(chain::follow(coordinator.clone(), follower, stop.clone()));
 
-	let mut terminate = tokio::signal::unix::signal(SignalKind::terminate())?;
+	let mut signals = Signals::listen()?;
 	let outcome = tokio::select! {
-		outcome = chain => outcome.map_err(anyhow::Error::from),
-		_ = terminate.recv() => Ok(()),
-		interrupted = tokio::signal::ctrl_c() => interrupted.map_err(anyhow::Error::from),
+		outcome = &mut chain => outcome.map_err(anyhow::Error::from).and_then(|ended| Ok(ended?)),
+		() = signals.next() => Ok(()),
 		// Neither ends by itself: whoever started this program starts it again.
 		_ = &mut scheduler => Err(anyhow::anyhow!("the scheduler broke: see the log")),
 		_ = &mut server => Err(anyhow::anyhow!("the server broke: see the log")),
 	};
+	if outcome.is_ok() {
+		let timeout = Duration::from_secs(config.drain_timeout);
+		drain::finish(&coordinator, timeout, signals.next()).await;
+	}
 	tracing::info!("stopping");
-	coordinator.drain();
+	coordinator.stop();
 	stop.cancel();
 	for task in [server, scheduler] {
 		if !task.is_finished() {
@@ -153,20 +210,25 @@ async fn run(arguments: Run) -> anyhow::Result<()> {
 	outcome
 }
 
-impl Run {
-	fn settings(&self) -> Settings {
-		let cap = |cuc: u64| Balance::from(cuc).saturating_mul(CUC);
-		Settings {
-			lease_base_ms: self.lease_base_ms,
-			lease_per_step_ms: self.lease_per_step_ms,
-			pick_up_ms: self.pick_up_ms,
-			queue_timeout_ms: self.queue_timeout.saturating_mul(1_000),
-			max_queued: self.max_queued,
-			weight_cap: self.weight_cap.map_or(Balance::MAX, cap),
-			suspension_ms: self.suspension_ms,
-			grace_ms: self.grace_ms,
-			default_model: self.default_model.clone(),
-			..Settings::default()
+/// What tells the program to end.
+struct Signals {
+	terminate: Signal,
+	interrupt: Signal,
+}
+
+impl Signals {
+	fn listen() -> std::io::Result<Self> {
+		Ok(Self {
+			terminate: signal(SignalKind::terminate())?,
+			interrupt: signal(SignalKind::interrupt())?,
+		})
+	}
+
+	/// The next SIGTERM or Ctrl-C.
+	async fn next(&mut self) {
+		tokio::select! {
+			_ = self.terminate.recv() => {},
+			_ = self.interrupt.recv() => {},
 		}
 	}
 }

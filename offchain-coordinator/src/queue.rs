@@ -93,6 +93,22 @@ impl Queue {
 		self.by_model.get(model).into_iter().flatten()
 	}
 
+	/// Lets every task wait at least until then.
+	pub fn keep_until(&mut self, until_ms: u64) {
+		self.overdue.clear();
+		for waiting in self.by_model.values_mut().flatten() {
+			waiting.until_ms = waiting.until_ms.max(until_ms);
+			let Waiting {
+				until_ms,
+				seq,
+				task,
+				model,
+				..
+			} = *waiting;
+			self.overdue.insert((until_ms, seq, task, model));
+		}
+	}
+
 	/// The tasks that have waited too long.
 	pub fn overdue(&self, now_ms: u64) -> Vec<TaskId> {
 		let late = self
@@ -139,6 +155,19 @@ mod tests {
 		queue.insert(waiting(2, 1, 100));
 		let line: Vec<i64> = queue.line(&H256::repeat_byte(1)).map(|w| w.seq).collect();
 		assert_eq!(line, vec![2, 5]);
+	}
+
+	#[test]
+	fn waits_can_be_prolonged_and_are_not_cut_short() {
+		let mut queue = Queue::default();
+		queue.insert(waiting(1, 1, 10));
+		queue.insert(waiting(2, 2, 50));
+		queue.keep_until(20);
+		assert_eq!((queue.overdue(19), queue.len()), (vec![], 2));
+		assert_eq!(queue.overdue(20), vec![TaskId([1; 16])]);
+		assert_eq!(queue.overdue(50).len(), 2);
+		queue.remove(&H256::repeat_byte(1), 1).unwrap();
+		assert_eq!(queue.len(), 1, "the two tables still agree");
 	}
 
 	#[test]

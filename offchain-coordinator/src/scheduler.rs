@@ -60,7 +60,13 @@ async fn end_what_ran_out(coordinator: &Arc<Coordinator>) -> Result<()> {
 	let (leases, waits) = {
 		let mut live = coordinator.live();
 		live.tick(now_ms);
-		(live.leases.overdue(now_ms), live.queue.overdue(now_ms))
+		let waits = if coordinator.is_draining() {
+			// Nobody is drawn now, so that waiting in vain is not the miners' fault.
+			Vec::new()
+		} else {
+			live.queue.overdue(now_ms)
+		};
+		(live.leases.overdue(now_ms), waits)
 	};
 	for (held, miner, fetched) in leases {
 		let (ending, reason) = if fetched {
@@ -116,6 +122,7 @@ async fn commit(coordinator: &Arc<Coordinator>, draw: Draw) -> Result<()> {
 			Ok(transition) => {
 				live.apply(transition, now_ms);
 				live.drawn(&transition.task, signature);
+				this.metrics().drawn(&transition.task, now_ms);
 			},
 			// It was cancelled in the meantime.
 			Err(_) => live.undrawn(&task, None, now_ms),

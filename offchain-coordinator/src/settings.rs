@@ -5,8 +5,11 @@ use cuckoo_primitives::Balance;
 /// How long a miner stays eligible after its last poll.
 pub const POLL_WITHIN_MS: u64 = 30_000;
 
+/// A day.
+pub const DAY_MS: u64 = 86_400_000;
+
 /// The coordinator's rules, in the units they are used in.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Settings {
 	/// A lease's length before the steps are counted.
 	pub lease_base_ms: u64,
@@ -26,6 +29,10 @@ pub struct Settings {
 	pub grace_ms: u64,
 	/// How often deadlines are looked at.
 	pub tick_ms: u64,
+	/// How long tasks that ended are kept; 0 for ever.
+	pub retention_ms: u64,
+	/// How long artifacts are kept, if shorter than their tasks; 0 as long as those.
+	pub artifact_retention_ms: u64,
 	/// The model for requests that name none: its hash or name.
 	pub default_model: Option<String>,
 }
@@ -42,6 +49,8 @@ impl Default for Settings {
 			suspension_ms: 5_000,
 			grace_ms: 20_000,
 			tick_ms: 250,
+			retention_ms: 30 * DAY_MS,
+			artifact_retention_ms: 0,
 			default_model: None,
 		}
 	}

@@ -7,14 +7,17 @@
 //! after the commit. The `after` of a write runs in the order of commits, which is how the tables in
 //! memory never fall behind or get ahead of the store.
 
+mod operations;
+mod retention;
 mod rows;
 mod tasks;
 mod writer;
 
+pub use retention::{Removed, BATCH as RETENTION_BATCH};
 pub use rows::{AttemptRow, KnownModel, MinerRow, ResultRow, TaskRow};
 pub use tasks::{Extra, NewTask, Open, Submitted, Transition};
 
-use crate::{clock::UnixMs, state::Refusal};
+use crate::{clock::UnixMs, metrics::Commits, state::Refusal};
 use codec::Encode;
 use cuckoo_coordinator_api::task::ModelInfo;
 use cuckoo_primitives::{AccountId, Balance, WorkerId, H256};
@@ -91,6 +94,7 @@ pub enum TransitionRefused {
 pub struct Store {
 	readers: SqlitePool,
 	writer: Writer,
+	commits: Commits,
 }
 
 impl Store {
@@ -113,9 +117,11 @@ impl Store {
 			.max_connections(READERS)
 			.connect_with(options.read_only(true).create_if_missing(false))
 			.await?;
+		let commits = Commits::default();
 		Ok(Self {
 			readers,
-			writer: Writer::spawn(connection),
+			writer: Writer::spawn(connection, commits.clone()),
+			commits,
 		})
 	}
 
@@ -124,6 +130,11 @@ impl Store {
 		// The writer last: only it can fold the write-ahead log into the file.
 		self.readers.close().await;
 		self.writer.close().await;
+	}
+
+	/// What the writer measures.
+	pub fn commits(&self) -> &Commits {
+		&self.commits
 	}
 
 	/// Whether nothing can be written any more.

@@ -220,7 +220,7 @@ impl Store {
 	pub async fn is_result(&self, artifact: &H256) -> Result<bool> {
 		let found: Option<i64> = sqlx::query_scalar(
 			"SELECT 1 FROM results JOIN attempts USING (task, attempt) \
-			 WHERE artifact = ? AND ending = 'done' LIMIT 1",
+			 WHERE artifact = ? AND ending = 'done' AND removed_ms IS NULL LIMIT 1",
 		)
 		.bind(artifact.as_bytes())
 		.fetch_optional(&self.readers)
@@ -228,13 +228,14 @@ impl Store {
 		Ok(found.is_some())
 	}
 
-	/// Whether anything stored names the artifact.
+	/// Whether anything stored names the artifact as one to be kept.
 	pub async fn names_artifact(&self, artifact: &H256) -> Result<bool> {
-		let found: Option<i64> =
-			sqlx::query_scalar("SELECT 1 FROM results WHERE artifact = ? LIMIT 1")
-				.bind(artifact.as_bytes())
-				.fetch_optional(&self.readers)
-				.await?;
+		let found: Option<i64> = sqlx::query_scalar(
+			"SELECT 1 FROM results WHERE artifact = ? AND removed_ms IS NULL LIMIT 1",
+		)
+		.bind(artifact.as_bytes())
+		.fetch_optional(&self.readers)
+		.await?;
 		Ok(found.is_some())
 	}
 

@@ -1,6 +1,7 @@
 //! The one writer of the store, with group commit.
 
 use super::{Result, StoreError};
+use crate::metrics::Commits;
 use futures::{future::BoxFuture, FutureExt};
 use sqlx::sqlite::SqliteConnection;
 use sqlx::Connection;
@@ -50,9 +51,9 @@ impl std::fmt::Debug for Writer {
 
 impl Writer {
 	/// Starts the writer on this connection.
-	pub fn spawn(connection: SqliteConnection) -> Self {
+	pub fn spawn(connection: SqliteConnection, commits: Commits) -> Self {
 		let (jobs, inbox) = mpsc::channel(MAX_WAITING);
-		tokio::spawn(run(connection, inbox));
+		tokio::spawn(run(connection, inbox, commits));
 		Self { jobs }
 	}
 
@@ -102,7 +103,11 @@ impl Writer {
 	}
 }
 
-async fn run(mut connection: SqliteConnection, mut inbox: mpsc::Receiver<Message>) {
+async fn run(
+	mut connection: SqliteConnection,
+	mut inbox: mpsc::Receiver<Message>,
+	commits: Commits,
+) {
 	let mut closing = None;
 	while closing.is_none() {
 		let Some(first) = inbox.recv().await else {
@@ -123,7 +128,11 @@ async fn run(mut connection: SqliteConnection, mut inbox: mpsc::Receiver<Message
 				next = inbox.try_recv().ok();
 			}
 		}
-		commit(&mut connection, batch).await;
+		if !batch.is_empty() {
+			commits.writes.observe(batch.len() as f64);
+			let _timer = commits.seconds.start_timer();
+			commit(&mut connection, batch).await;
+		}
 	}
 	if let Err(error) = connection.close().await {
 		tracing::warn!(%error, "the store did not close cleanly");
@@ -135,9 +144,6 @@ async fn run(mut connection: SqliteConnection, mut inbox: mpsc::Receiver<Message
 
 /// Runs the jobs in one transaction, each in a savepoint of its own, and tells every caller.
 async fn commit(connection: &mut SqliteConnection, batch: Vec<Job>) {
-	if batch.is_empty() {
-		return;
-	}
 	let mut finishes = Vec::with_capacity(batch.len());
 	let result = transaction(connection, batch, &mut finishes).await;
 	let result = result.map_err(|error| {

@@ -18,6 +18,7 @@ use jsonrpsee::{
 	http_client::{HttpClient, HttpClientBuilder},
 };
 use offchain_coordinator::{
+	admin,
 	clock::Clock,
 	coordinator::{Coordinator, Error},
 	http, scheduler,
@@ -120,6 +121,7 @@ pub fn model() -> ModelInfo {
 pub struct Server {
 	pub coordinator: Arc<Coordinator>,
 	pub address: SocketAddr,
+	pub admin: SocketAddr,
 	pub client: HttpClient,
 	now: Arc<AtomicU64>,
 	stop: CancellationToken,
@@ -184,6 +186,12 @@ impl Server {
 			.unwrap()
 			.unwrap();
 		let address = listener.local_addr().unwrap();
+		let admin_listener = runtime
+			.spawn(TcpListener::bind("127.0.0.1:0"))
+			.await
+			.unwrap()
+			.unwrap();
+		let admin = admin_listener.local_addr().unwrap();
 		let stop = CancellationToken::new();
 		let tasks = vec![
 			runtime.spawn(scheduler::run(coordinator.clone(), stop.clone())),
@@ -193,6 +201,12 @@ impl Server {
 				100,
 				stop.clone(),
 			)),
+			runtime.spawn(admin::server::serve(
+				coordinator.clone(),
+				admin_listener,
+				false,
+				stop.clone(),
+			)),
 		];
 		let client = HttpClientBuilder::default()
 			.build(format!("http://{address}"))
@@ -200,6 +214,7 @@ impl Server {
 		Self {
 			coordinator,
 			address,
+			admin,
 			client,
 			now,
 			stop,
@@ -228,7 +243,7 @@ impl Server {
 
 	/// As by SIGTERM.
 	pub async fn stop(mut self) {
-		self.coordinator.drain();
+		self.coordinator.stop();
 		self.stop.cancel();
 		for task in std::mem::take(&mut self.tasks) {
 			task.await.unwrap();

@@ -1,7 +1,11 @@
 //! The coordinator over its real port.
 
+mod admin;
 mod bad_input;
+mod drain;
 mod flow;
 mod harness;
 mod leases;
+mod monitoring;
 mod restart;
+mod retention;

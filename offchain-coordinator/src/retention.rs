@@ -1,0 +1,92 @@
+//! Lets go of what has been kept for long enough: tasks that ended, and, if the operator wants, their
+//! artifacts before them. Small transactions with pauses in between, so that nobody waits for it.
+//!
+//! Rows go first and files after them: a crash in between leaves files that nothing names, which the
+//! next start removes.
+
+use crate::{
+	coordinator::{disk, internal, Coordinator, Result},
+	store::Removed,
+};
+use std::{sync::Arc, time::Duration};
+use tokio_util::sync::CancellationToken;
+
+/// How often to look for what can go.
+const EVERY: Duration = Duration::from_secs(600);
+
+/// Between two transactions, for the others.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Runs until `stop`.
+pub async fn run(coordinator: Arc<Coordinator>, stop: CancellationToken) {
+	loop {
+		let pass = async {
+			match pass(&coordinator).await {
+				Ok(0) => {},
+				Ok(rows) => tracing::info!(rows, "what was kept for long enough was removed"),
+				Err(error) => tracing::error!(%error, "old tasks were not removed: trying later"),
+			}
+			tokio::time::sleep(EVERY).await;
+		};
+		tokio::select! {
+			() = stop.cancelled() => return,
+			() = pass => {},
+		}
+	}
+}
+
+/// Removes everything that can go now; gives the number of tasks, and of artifacts whose tasks stay.
+pub async fn pass(coordinator: &Coordinator) -> Result<u64> {
+	forget_bans(coordinator).await?;
+	let (settings, store) = (coordinator.settings(), coordinator.store());
+	let before = |keep_ms: u64| coordinator.now_ms().saturating_sub(keep_ms);
+	let mut rows = 0;
+	while settings.retention_ms > 0 {
+		let removed = store.remove_tasks(before(settings.retention_ms)).await;
+		let removed = removed.map_err(internal)?;
+		if removed.rows == 0 {
+			break;
+		}
+		rows += removed.rows;
+		let_go(coordinator, &removed).await?;
+	}
+	while settings.artifact_retention_ms > 0 {
+		let before_ms = before(settings.artifact_retention_ms);
+		let removed = store
+			.remove_artifacts(before_ms, coordinator.now_ms())
+			.await;
+		let removed = removed.map_err(internal)?;
+		if removed.rows == 0 {
+			break;
+		}
+		rows += removed.rows;
+		let_go(coordinator, &removed).await?;
+	}
+	Ok(rows)
+}
+
+async fn forget_bans(coordinator: &Coordinator) -> Result<()> {
+	let now_ms = coordinator.now_ms();
+	let stored = coordinator.store().remove_ended_bans(now_ms).await;
+	coordinator.live().bans.forget_ended(now_ms);
+	stored.map_err(internal)
+}
+
+/// Removes the files that lost their last name, and pauses.
+async fn let_go(coordinator: &Coordinator, removed: &Removed) -> Result<()> {
+	remove_files(coordinator, removed).await?;
+	tokio::time::sleep(PAUSE).await;
+	Ok(())
+}
+
+async fn remove_files(coordinator: &Coordinator, removed: &Removed) -> Result<()> {
+	for hash in &removed.artifacts {
+		// Between the look and the removal no submit may come to rely on the file.
+		let _alone = coordinator.naming().write().await;
+		let is_named = coordinator.store().names_artifact(hash).await;
+		if !is_named.map_err(internal)? {
+			coordinator.artifacts().remove(hash).await.map_err(disk)?;
+		}
+	}
+	Ok(())
+}
