@@ -59,6 +59,12 @@ error_codes! {
 	AttemptNotFound = 1011,
 	/// A parameter is not of the documented shape.
 	ParameterInvalid = 1012,
+	/// The API key is unknown or was revoked, or this coordinator takes tasks only with a key.
+	ApiKeyInvalid = 1013,
+	/// As many tasks of this app wait as may: try again later.
+	AppQueueFull = 1014,
+	/// Too many tasks in too short a time: try again after the time that the sentence names.
+	RateLimited = 1015,
 
 	// Miners: 1100 to 1199
 	/// The worker belongs to no operator on chain: register it first.

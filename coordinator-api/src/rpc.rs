@@ -22,7 +22,7 @@ use jsonrpsee::{
 #[rpc(server, client)]
 pub trait TaskRpc {
 	/// Accepts a task. Once this returns, the task survives the coordinator's death.
-	#[method(name = "task_submit", param_kind = map)]
+	#[method(name = "task_submit", param_kind = map, with_extensions)]
 	async fn task_submit(
 		&self,
 		spec: TaskRequest,
@@ -37,8 +37,8 @@ pub trait TaskRpc {
 	#[method(name = "task_result", param_kind = map)]
 	async fn task_result(&self, id: TaskId) -> RpcResult<TaskResult>;
 
-	/// Cancels a task that has not ended.
-	#[method(name = "task_cancel", param_kind = map)]
+	/// Cancels a task that has not ended. Only the app that submitted it can.
+	#[method(name = "task_cancel", param_kind = map, with_extensions)]
 	async fn task_cancel(&self, id: TaskId) -> RpcResult<TaskStatus>;
 
 	/// The task's status now and at each change, until it ends.

@@ -48,9 +48,17 @@ pub struct TaskRequest {
 pub struct SubmitOptions {
 	/// The same key and spec give the same task, so a submit can be repeated safely. Also the nonce of
 	/// the task's id ([`TaskId::derive`]): an app that gives one can check that the coordinator did
-	/// not choose the id.
+	/// not choose the id. Each app has its keys for itself.
 	#[serde(default, skip_serializing_if = "Option::is_none")]
 	pub idempotency_key: Option<String>,
+	/// 0 to 9, 5 when absent: tasks of the same app with more are drawn first. Tasks of other apps
+	/// are not touched by it.
+	#[serde(default, skip_serializing_if = "Option::is_none")]
+	pub priority: Option<i64>,
+	/// How long it may wait for a miner, in milliseconds; the coordinator's own limit when absent or
+	/// longer. A task that is drawn anew waits anew.
+	#[serde(default, skip_serializing_if = "Option::is_none")]
+	pub max_wait_ms: Option<i64>,
 }
 
 /// What is made, every field settled: the readable form of [`cuckoo_primitives::task::TaskSpec`].

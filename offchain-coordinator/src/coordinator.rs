@@ -2,6 +2,7 @@
 //! lets the store decide, and answers; the tables in memory follow the store's commits.
 
 use crate::{
+	apps::{App, Caller, KeyCache},
 	artifacts::Artifacts,
 	clock::Clock,
 	identity::{self, Identity, IdentityError},
@@ -87,6 +88,7 @@ pub struct Coordinator {
 	/// Whether the operator is an active coordinator as of the last finalized block.
 	active: AtomicBool,
 	draining: AtomicBool,
+	keys: KeyCache,
 	live: Mutex<Live>,
 	schedule: Notify,
 	/// Keeps other processes out of the data directory; the system lets go of it with the process.
@@ -167,6 +169,7 @@ impl Coordinator {
 			identity: OnceLock::new(),
 			active: AtomicBool::new(false),
 			draining: AtomicBool::new(false),
+			keys: KeyCache::default(),
 			live: Mutex::new(live),
 			schedule: Notify::new(),
 			_lock: lock,
@@ -242,6 +245,10 @@ impl Coordinator {
 		&self.store
 	}
 
+	pub(crate) fn keys(&self) -> &KeyCache {
+		&self.keys
+	}
+
 	pub(crate) fn artifacts(&self) -> &Artifacts {
 		&self.artifacts
 	}
@@ -279,10 +286,13 @@ impl Coordinator {
 	/// Accepts a task: it is in the store when this returns.
 	pub async fn submit_task(
 		self: &Arc<Self>,
+		app: &App,
 		request: TaskRequest,
 		options: SubmitOptions,
 	) -> Result<TaskStatus> {
 		let identity = self.identity()?;
+		let priority = settle::priority(options.priority)?;
+		let max_wait_ms = settle::max_wait_ms(options.max_wait_ms)?;
 		let key = options.idempotency_key;
 		if let Some(key) = &key {
 			check_key(key)?;
@@ -291,7 +301,7 @@ impl Coordinator {
 		if let Some(key) = &key {
 			let before = self
 				.store
-				.submitted_before(key, &request_hash)
+				.submitted_before(&app.id, key, &request_hash)
 				.await
 				.map_err(internal)?;
 			if let Some(before) = before {
@@ -315,11 +325,18 @@ impl Coordinator {
 			.unwrap_or_else(|| hex::encode(rand::random::<[u8; 16]>()));
 		let new = NewTask {
 			id: TaskId::derive(&identity.operator, &spec.hash(), nonce.as_bytes()),
+			app: app.id.clone(),
 			nonce,
 			idempotency_key: key,
 			request_hash,
 			spec,
-			queue_until_ms: now_ms.saturating_add(self.settings.queue_timeout_ms),
+			priority,
+			queue_until_ms: now_ms.saturating_add(
+				self.settings
+					.queue_timeout_ms
+					.min(max_wait_ms.unwrap_or(u64::MAX)),
+			),
+			max_wait_ms,
 		};
 		let this = self.clone();
 		let after = move |submitted: &Submitted| {
@@ -340,12 +357,12 @@ impl Coordinator {
 		match submitted {
 			Submitted::Accepted(task) | Submitted::Repeated(task) => Ok(self.live().status(&task)),
 			Submitted::KeyTaken => {
-				let message = "This idempotency key was used for another request.";
-				Err(
-					ApiError::with_message(ErrorCode::IdempotencyKeyInvalid, message)
-						.about("idempotency_key"),
-				)
+				Err(key_invalid("This idempotency key was used for another request."))
 			},
+			Submitted::IdTaken => Err(key_invalid(
+				"Another app used this idempotency key for the same spec: use keys that nobody else \
+				 thinks of.",
+			)),
 		}
 	}
 
@@ -413,8 +430,11 @@ impl Coordinator {
 		})
 	}
 
-	/// Cancels a task that has not ended.
-	pub async fn task_cancel(self: &Arc<Self>, id: TaskId) -> Result<TaskStatus> {
+	/// Cancels a task that has not ended, for the app that submitted it.
+	pub async fn task_cancel(self: &Arc<Self>, caller: &Caller, id: TaskId) -> Result<TaskStatus> {
+		if self.app(caller).await?.id != self.task_row(&id).await?.app {
+			return Err(ApiError::new(ErrorCode::TaskNotFound).about(id));
+		}
 		let extra = Extra::End {
 			ending: Ending::Cancelled,
 			reason: Some("the app cancelled it".into()),
@@ -959,7 +979,8 @@ impl Drop for Waiting<'_> {
 	}
 }
 
-fn lock(data_dir: &Path) -> std::result::Result<File, Error> {
+/// Keeps other processes out of the data directory as long as the file is open.
+pub(crate) fn lock(data_dir: &Path) -> std::result::Result<File, Error> {
 	let file = File::create(data_dir.join(LOCK_FILE))?;
 	match file.try_lock() {
 		Ok(()) => Ok(file),
@@ -970,13 +991,13 @@ fn lock(data_dir: &Path) -> std::result::Result<File, Error> {
 
 fn check_key(key: &str) -> Result<()> {
 	if key.is_empty() || key.len() > limits::MAX_IDEMPOTENCY_KEY_BYTES {
-		let message = "An idempotency key has 1 to 128 bytes.";
-		return Err(
-			ApiError::with_message(ErrorCode::IdempotencyKeyInvalid, message)
-				.about("idempotency_key"),
-		);
+		return Err(key_invalid("An idempotency key has 1 to 128 bytes."));
 	}
 	Ok(())
+}
+
+fn key_invalid(message: &str) -> ApiError {
+	ApiError::with_message(ErrorCode::IdempotencyKeyInvalid, message).about("idempotency_key")
 }
 
 /// Logs what went wrong under an id that the caller is told.

@@ -13,6 +13,7 @@
 //! - [`coordinator`]: the operations, each of which lets the store decide and then answers.
 //! - [`scheduler`]: draws, and ends what ran out.
 //! - [`rpc`], [`http`]: the one port.
+//! - [`apps`], [`keys`]: who submits, and the keys that say so.
 //! - [`chain`]: follows the finalized registry.
 //!
 //! Invariants: a task changes by [`store::Store::transition`] only, one compare-and-set each; what an
@@ -21,6 +22,7 @@
 
 #![deny(missing_docs)]
 
+pub mod apps;
 pub mod artifacts;
 pub mod chain;
 pub mod clock;
@@ -29,6 +31,7 @@ pub mod draw;
 pub mod health;
 pub mod http;
 pub mod identity;
+pub mod keys;
 pub mod leases;
 pub mod live;
 pub mod miners;

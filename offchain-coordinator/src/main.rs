@@ -1,11 +1,17 @@
-//! `offchain-coordinator run`: see docs/coordinator.md.
+//! `offchain-coordinator run` and `keys`: see docs/coordinator.md.
 
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use cuckoo_chain_client::keys::load_worker_key;
 use cuckoo_primitives::{Balance, CUC};
 use offchain_coordinator::{
-	chain, clock::Clock, coordinator::Coordinator, http, scheduler, settings::Settings,
+	chain,
+	clock::Clock,
+	coordinator::Coordinator,
+	http,
+	keys::{Keys, Limits},
+	scheduler,
+	settings::Settings,
 };
 use std::{
 	io::{IsTerminal, Write},
@@ -31,6 +37,39 @@ struct Cli {
 enum Command {
 	/// Runs the coordinator until it is told to stop (SIGTERM or Ctrl-C).
 	Run(Box<Run>),
+	/// Makes, lists and revokes apps' API keys, also while the coordinator runs.
+	Keys(KeysArguments),
+}
+
+#[derive(Args)]
+struct KeysArguments {
+	/// Where tasks and pictures are kept [default: the user's data folder].
+	#[arg(long, global = true)]
+	data_dir: Option<PathBuf>,
+	#[command(subcommand)]
+	command: KeysCommand,
+}
+
+#[derive(Subcommand)]
+enum KeysCommand {
+	/// Makes a key for an app and prints it: this once.
+	Create {
+		/// The app's name.
+		name: String,
+		/// How many of its tasks can wait [default: as for all apps].
+		#[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+		max_queued: Option<u32>,
+		/// How many tasks it can submit in a minute [default: as for all apps].
+		#[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+		submits_per_minute: Option<u32>,
+	},
+	/// Lists the apps that have or had a key.
+	List,
+	/// Revokes an app's key.
+	Revoke {
+		/// The app's name.
+		name: String,
+	},
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -81,6 +120,13 @@ struct Run {
 	/// The model for requests that name none: its hash or name [default: the one with the most stake].
 	#[arg(long)]
 	default_model: Option<String>,
+	/// Take tasks only with an API key.
+	#[arg(long)]
+	require_api_key: bool,
+	/// Take the client's address from the last entry of X-Forwarded-For: for a coordinator that only
+	/// a proxy can reach.
+	#[arg(long)]
+	trust_proxy: bool,
 	/// How many connections can be open.
 	#[arg(long, default_value_t = 4_096, value_parser = clap::value_parser!(u32).range(1..=100_000))]
 	max_connections: u32,
@@ -94,20 +140,69 @@ fn positive() -> clap::builder::RangedU64ValueParser<u64> {
 }
 
 fn main() -> anyhow::Result<()> {
-	let Command::Run(arguments) = Cli::parse().command;
-	start_log(arguments.log_format);
+	let command = Cli::parse().command;
 	let runtime = tokio::runtime::Builder::new_multi_thread()
 		.enable_all()
 		.build()?;
-	runtime.block_on(run(*arguments))
+	match command {
+		Command::Run(arguments) => {
+			start_log(arguments.log_format);
+			runtime.block_on(run(*arguments))
+		},
+		Command::Keys(arguments) => runtime.block_on(keys(arguments)),
+	}
+}
+
+async fn keys(arguments: KeysArguments) -> anyhow::Result<()> {
+	let data_dir = data_dir(arguments.data_dir)?;
+	let mut keys = Keys::open(&data_dir).await?;
+	let now_ms = Clock::System.now_ms();
+	let mut stdout = std::io::stdout();
+	match arguments.command {
+		KeysCommand::Create {
+			name,
+			max_queued,
+			submits_per_minute,
+		} => {
+			let limits = Limits {
+				max_queued,
+				submits_per_minute,
+			};
+			let key = keys.create(&name, limits, now_ms).await?;
+			writeln!(stdout, "{}", key.reveal())?;
+			eprintln!("This key is shown this once: give it to {name} by a safe way.");
+		},
+		KeysCommand::List => {
+			for app in keys.list().await? {
+				let state = if app.revoked_ms.is_some() {
+					"revoked"
+				} else {
+					"active"
+				};
+				let limit = |limit: Option<u32>| limit.map_or("-".into(), |it| it.to_string());
+				writeln!(
+					stdout,
+					"{}\t{}\t{state}\tmax-queued {}\tsubmits-per-minute {}",
+					app.name,
+					app.id,
+					limit(app.max_queued),
+					limit(app.submits_per_minute),
+				)?;
+			}
+		},
+		KeysCommand::Revoke { name } => {
+			keys.revoke(&name, now_ms).await?;
+			eprintln!(
+				"{name}'s key is revoked: a running coordinator refuses it within 5 seconds."
+			);
+		},
+	}
+	Ok(keys.close().await?)
 }
 
 async fn run(arguments: Run) -> anyhow::Result<()> {
 	let key = load_worker_key(arguments.worker_key.as_deref(), WORKER_VARIABLE)?;
-	let data_dir = match arguments.data_dir.clone() {
-		Some(directory) => directory,
-		None => default_data_dir().context("no home folder: name a folder by --data-dir")?,
-	};
+	let data_dir = data_dir(arguments.data_dir.clone())?;
 	let coordinator = Coordinator::open(&data_dir, key, arguments.settings(), Clock::System)
 		.await
 		.with_context(|| format!("cannot start in {}", data_dir.display()))?;
@@ -166,9 +261,17 @@ impl Run {
 			suspension_ms: self.suspension_ms,
 			grace_ms: self.grace_ms,
 			default_model: self.default_model.clone(),
+			require_api_key: self.require_api_key,
+			trust_proxy: self.trust_proxy,
 			..Settings::default()
 		}
 	}
+}
+
+fn data_dir(given: Option<PathBuf>) -> anyhow::Result<PathBuf> {
+	given
+		.or_else(default_data_dir)
+		.context("no home folder: name a folder by --data-dir")
 }
 
 fn default_data_dir() -> Option<PathBuf> {

@@ -1,7 +1,11 @@
 //! The JSON-RPC methods: a thin shell around [`Coordinator`].
 
-use crate::coordinator::Coordinator;
+use crate::{
+	apps::Caller,
+	coordinator::{Coordinator, Result},
+};
 use cuckoo_coordinator_api::{
+	error::ErrorCode,
 	miner::{
 		Challenge, Hello, Poll, PollReply, Progress, ProgressReply, Session, Submit, SubmitReply,
 	},
@@ -17,7 +21,7 @@ use cuckoo_primitives::{
 use jsonrpsee::{
 	core::{async_trait, RpcResult, SubscriptionResult},
 	server::{PendingSubscriptionSink, SubscriptionSink},
-	Methods,
+	Extensions, Methods,
 };
 use std::sync::Arc;
 use tokio::sync::broadcast::error::RecvError;
@@ -40,13 +44,13 @@ pub fn methods(coordinator: Arc<Coordinator>) -> Methods {
 impl TaskRpcServer for Rpc {
 	async fn task_submit(
 		&self,
+		extensions: &Extensions,
 		spec: TaskRequest,
 		options: Option<SubmitOptions>,
 	) -> RpcResult<TaskStatus> {
-		Ok(self
-			.0
-			.submit_task(spec, options.unwrap_or_default())
-			.await?)
+		let app = self.0.app(caller(extensions)?).await?;
+		let options = options.unwrap_or_default();
+		Ok(self.0.submit_task(&app, spec, options).await?)
 	}
 
 	async fn task_status(&self, id: TaskId) -> RpcResult<TaskStatus> {
@@ -57,8 +61,8 @@ impl TaskRpcServer for Rpc {
 		Ok(self.0.task_result(id).await?)
 	}
 
-	async fn task_cancel(&self, id: TaskId) -> RpcResult<TaskStatus> {
-		Ok(self.0.task_cancel(id).await?)
+	async fn task_cancel(&self, extensions: &Extensions, id: TaskId) -> RpcResult<TaskStatus> {
+		Ok(self.0.task_cancel(caller(extensions)?, id).await?)
 	}
 
 	async fn task_subscribe(
@@ -110,6 +114,11 @@ impl TaskRpcServer for Rpc {
 	async fn coordinator_draw(&self, id: TaskId, attempt: Option<Attempt>) -> RpcResult<DrawProof> {
 		Ok(self.0.draw_proof(id, attempt).await?)
 	}
+}
+
+/// Who is calling: the HTTP side has put it there.
+fn caller(extensions: &Extensions) -> Result<&Caller> {
+	extensions.get().ok_or_else(|| ErrorCode::Internal.into())
 }
 
 async fn send(sink: &SubscriptionSink, status: &TaskStatus) -> SubscriptionResult {

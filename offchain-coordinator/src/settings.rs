@@ -28,6 +28,10 @@ pub struct Settings {
 	pub tick_ms: u64,
 	/// The model for requests that name none: its hash or name.
 	pub default_model: Option<String>,
+	/// Whether tasks are taken only with an API key.
+	pub require_api_key: bool,
+	/// Whether the address that a proxy names is the client's.
+	pub trust_proxy: bool,
 }
 
 impl Default for Settings {
@@ -43,6 +47,8 @@ impl Default for Settings {
 			grace_ms: 20_000,
 			tick_ms: 250,
 			default_model: None,
+			require_api_key: false,
+			trust_proxy: false,
 		}
 	}
 }

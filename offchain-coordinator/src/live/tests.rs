@@ -2,7 +2,7 @@
 //! holds more than it can, and exactly those without a lack can be drawn.
 
 use super::*;
-use crate::state::Event;
+use crate::{apps::AppId, state::Event};
 use cuckoo_chain_client::BlockRef;
 use cuckoo_coordinator_api::task::ModelInfo;
 use cuckoo_primitives::{
@@ -273,10 +273,12 @@ impl World {
 		let task = TaskRow {
 			seq,
 			id: TaskId(id),
+			app: AppId::new("app"),
 			nonce: String::new(),
 			request_hash: H256::zero(),
 			spec_hash: spec.hash(),
 			spec,
+			priority: 5,
 			state: TaskState::Queued,
 			attempt: None,
 			miner: None,
@@ -284,6 +286,7 @@ impl World {
 			created_ms: self.now_ms,
 			updated_ms: self.now_ms,
 			queue_until_ms: UnixMs::MAX,
+			max_wait_ms: None,
 		};
 		self.live.enqueue(&task, &Stage::new());
 		self.tasks.insert(task.id, (task, Stage::new()));

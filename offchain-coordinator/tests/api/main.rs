@@ -1,5 +1,6 @@
 //! The coordinator over its real port.
 
+mod apps;
 mod bad_input;
 mod flow;
 mod harness;

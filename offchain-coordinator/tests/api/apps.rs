@@ -1,0 +1,411 @@
+//! Apps: who they are by key and address, and what is theirs alone.
+
+use crate::harness::*;
+use cuckoo_coordinator_api::{
+	error::ErrorCode,
+	rpc::TaskRpcClient,
+	task::{SubmitOptions, TaskRequest, TaskState},
+};
+use jsonrpsee::{
+	http_client::{HeaderMap, HttpClient, HttpClientBuilder},
+	ws_client::WsClientBuilder,
+};
+use offchain_coordinator::{
+	apps::KEY_CACHE_MS,
+	keys::{Keys, KeysError, Limits},
+	settings::Settings,
+};
+use std::path::Path;
+
+fn headers(fields: &[(&'static str, String)]) -> HeaderMap {
+	let fields = fields.iter();
+	fields
+		.map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()))
+		.collect()
+}
+
+pub fn client(server: &Server, fields: &[(&'static str, String)]) -> HttpClient {
+	HttpClientBuilder::default()
+		.set_headers(headers(fields))
+		.build(server.url(""))
+		.unwrap()
+}
+
+pub fn bearer(key: &str) -> [(&'static str, String); 1] {
+	[("authorization", format!("Bearer {key}"))]
+}
+
+pub fn from(address: &str) -> [(&'static str, String); 1] {
+	[("x-forwarded-for", address.into())]
+}
+
+/// Makes a key as the command line does: through the file, while the coordinator runs.
+pub async fn key(directory: &Path, name: &str, limits: Limits) -> String {
+	let mut keys = Keys::open(directory).await.unwrap();
+	let key = keys.create(name, limits, 1_000).await.unwrap().reveal();
+	keys.close().await.unwrap();
+	key
+}
+
+fn with_key(key: &str) -> Option<SubmitOptions> {
+	Some(SubmitOptions {
+		idempotency_key: Some(key.into()),
+		..SubmitOptions::default()
+	})
+}
+
+#[tokio::test]
+async fn a_task_is_its_apps_own() {
+	let directory = tempfile::tempdir().unwrap();
+	let server = Server::start(directory.path()).await;
+	TestMiner::connect(&server, "alice").await;
+	let red = client(
+		&server,
+		&bearer(&key(directory.path(), "red", Limits::default()).await),
+	);
+	let blue = client(
+		&server,
+		&bearer(&key(directory.path(), "blue", Limits::default()).await),
+	);
+
+	let task = red
+		.task_submit(request("a red apple"), with_key("k"))
+		.await
+		.unwrap();
+	let other = blue
+		.task_submit(request("a blue plum"), with_key("k"))
+		.await
+		.unwrap();
+	assert_ne!(
+		task.id, other.id,
+		"each app has its idempotency keys for itself"
+	);
+	let again = red
+		.task_submit(request("a red apple"), with_key("k"))
+		.await
+		.unwrap();
+	assert_eq!(again.id, task.id);
+	let taken = red.task_submit(request("a blue plum"), with_key("k")).await;
+	assert_eq!(code(taken), ErrorCode::IdempotencyKeyInvalid);
+
+	for stranger in [&blue, &server.client] {
+		assert_eq!(
+			code(stranger.task_cancel(task.id).await),
+			ErrorCode::TaskNotFound
+		);
+		let status = stranger.task_status(task.id).await.unwrap();
+		assert_eq!(status.state, TaskState::Queued, "who knows the id may look");
+	}
+	assert_eq!(
+		red.task_cancel(task.id).await.unwrap().state,
+		TaskState::Cancelled
+	);
+	server.stop().await;
+}
+
+/// A task's id hangs on key and spec, so that anyone can recompute it: two apps cannot have both.
+#[tokio::test]
+async fn two_apps_with_one_key_and_one_spec_are_told_so() {
+	let directory = tempfile::tempdir().unwrap();
+	let server = Server::start(directory.path()).await;
+	TestMiner::connect(&server, "alice").await;
+	let red = client(
+		&server,
+		&bearer(&key(directory.path(), "red", Limits::default()).await),
+	);
+	let settled = || TaskRequest {
+		seed: Some(7),
+		..request("a red apple")
+	};
+	server
+		.client
+		.task_submit(settled(), with_key("k"))
+		.await
+		.unwrap();
+	let error = api_error(red.task_submit(settled(), with_key("k")).await.unwrap_err());
+	assert_eq!(error.code, ErrorCode::IdempotencyKeyInvalid);
+	assert!(error.message.contains("Another app"), "{error}");
+	red.task_submit(settled(), with_key("another"))
+		.await
+		.unwrap();
+	server.stop().await;
+}
+
+#[tokio::test]
+async fn keys_are_taken_at_once_and_refused_soon_after_they_are_revoked() {
+	let directory = tempfile::tempdir().unwrap();
+	let settings = Settings {
+		require_api_key: true,
+		..Settings::default()
+	};
+	let server = Server::start_with(directory.path(), settings, 1_000_000).await;
+	TestMiner::connect(&server, "alice").await;
+	let submit =
+		|client: HttpClient| async move { client.task_submit(request("a red apple"), None).await };
+	assert_eq!(
+		code(submit(server.client.clone()).await),
+		ErrorCode::ApiKeyInvalid
+	);
+	let unknown = format!("ck_{}", "00".repeat(32));
+	for wrong in ["sk-1", "ck_12", &unknown] {
+		let refused = submit(client(&server, &bearer(wrong))).await;
+		assert_eq!(code(refused), ErrorCode::ApiKeyInvalid, "{wrong}");
+	}
+
+	let text = key(directory.path(), "red", Limits::default()).await;
+	let red = client(&server, &bearer(&text));
+	let task = submit(red.clone()).await.unwrap();
+	let ws = WsClientBuilder::default()
+		.set_headers(headers(&bearer(&text)))
+		.build(format!("ws://{}", server.address))
+		.await
+		.unwrap();
+	ws.task_submit(request("a red apple"), None).await.unwrap();
+
+	let mut keys = Keys::open(directory.path()).await.unwrap();
+	let twice = keys
+		.create("red", Limits::default(), 2_000)
+		.await
+		.unwrap_err();
+	assert!(matches!(twice, KeysError::HasKey(_)), "{twice}");
+	keys.revoke("red", 2_000).await.unwrap();
+	let again = keys.revoke("red", 2_000).await.unwrap_err();
+	assert!(matches!(again, KeysError::Unknown(_)), "{again}");
+	server.pass(KEY_CACHE_MS);
+	assert_eq!(code(submit(red.clone()).await), ErrorCode::ApiKeyInvalid);
+	let late = ws.task_submit(request("a red apple"), None).await;
+	assert_eq!(
+		code(late),
+		ErrorCode::ApiKeyInvalid,
+		"also on an open WebSocket"
+	);
+
+	// A new key is the same app.
+	let new = keys
+		.create("red", Limits::default(), 3_000)
+		.await
+		.unwrap()
+		.reveal();
+	let list = keys.list().await.unwrap();
+	assert_eq!(
+		(list.len(), list[0].name.as_str(), list[0].revoked_ms),
+		(1, "red", None)
+	);
+	let red = client(&server, &bearer(&new));
+	assert_eq!(
+		red.task_cancel(task.id).await.unwrap().state,
+		TaskState::Cancelled
+	);
+	server.stop().await;
+}
+
+#[tokio::test]
+async fn names_of_apps_are_bounded() {
+	let directory = tempfile::tempdir().unwrap();
+	let mut keys = Keys::open(directory.path()).await.unwrap();
+	for wrong in ["", "two\nlines", &"x".repeat(101)] {
+		let refused = keys.create(wrong, Limits::default(), 1).await.unwrap_err();
+		assert!(matches!(refused, KeysError::Name), "{refused}");
+	}
+	let longest = "x".repeat(100);
+	keys.create(&longest, Limits::default(), 1).await.unwrap();
+	keys.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn addresses_are_apps_of_their_own() {
+	let directory = tempfile::tempdir().unwrap();
+	let settings = Settings {
+		trust_proxy: true,
+		..Settings::default()
+	};
+	let server = Server::start_with(directory.path(), settings, 1_000_000).await;
+	TestMiner::connect(&server, "alice").await;
+	let near = client(&server, &from("2001:db8:1:2::3"));
+	let task = near
+		.task_submit(request("a red apple"), None)
+		.await
+		.unwrap();
+	let next_door = client(&server, &from("2001:db8:1:3::3"));
+	assert_eq!(
+		code(next_door.task_cancel(task.id).await),
+		ErrorCode::TaskNotFound
+	);
+	let same_house = client(&server, &from("2001:db8:1:2:ffff::1"));
+	assert_eq!(
+		same_house.task_cancel(task.id).await.unwrap().state,
+		TaskState::Cancelled
+	);
+	server.stop().await;
+}
+
+#[tokio::test]
+async fn options_out_of_bounds_are_refused() {
+	let directory = tempfile::tempdir().unwrap();
+	let server = Server::start(directory.path()).await;
+	TestMiner::connect(&server, "alice").await;
+	let submit = |options| {
+		server
+			.client
+			.task_submit(request("a red apple"), Some(options))
+	};
+	for (priority, max_wait_ms) in [
+		(Some(-1), None),
+		(Some(10), None),
+		(Some(i64::MAX), None),
+		(None, Some(0)),
+		(None, Some(-5)),
+	] {
+		let options = SubmitOptions {
+			priority,
+			max_wait_ms,
+			..SubmitOptions::default()
+		};
+		assert_eq!(code(submit(options).await), ErrorCode::ParameterInvalid);
+	}
+	server.stop().await;
+}
+
+#[tokio::test]
+async fn a_task_waits_no_longer_than_its_app_says() {
+	let directory = tempfile::tempdir().unwrap();
+	let server = Server::start(directory.path()).await;
+	let alice = TestMiner::connect(&server, "alice").await;
+	let submit = |max_wait_ms| {
+		let options = SubmitOptions {
+			max_wait_ms: Some(max_wait_ms),
+			..SubmitOptions::default()
+		};
+		server
+			.client
+			.task_submit(request("a red apple"), Some(options))
+	};
+	let returned = submit(3_000).await.unwrap();
+	let work = alice.work().await;
+	let soon = submit(3_000).await.unwrap();
+	let at_most = submit(i64::MAX).await.unwrap();
+	server.pass(3_000);
+	server.until(soon.id, TaskState::Expired).await;
+	assert_eq!(server.state(at_most.id).await, TaskState::Queued);
+
+	// A task that comes back waits anew, and as long as it said.
+	let failure = cuckoo_coordinator_api::miner::Outcome::Failure {
+		reason: "no memory".into(),
+	};
+	alice.submit_outcome(&work, failure).await.unwrap();
+	server.pass(2_999);
+	tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+	assert_eq!(server.state(returned.id).await, TaskState::Queued);
+	server.pass(1);
+	server.until(returned.id, TaskState::Expired).await;
+	server.pass(Settings::default().queue_timeout_ms);
+	server.until(at_most.id, TaskState::Expired).await;
+	server.stop().await;
+}
+
+/// A store of the first version, with a task, its draw and its result, goes on under this one.
+#[tokio::test]
+async fn a_store_from_before_there_were_apps_is_taken_over() {
+	use sqlx::{Connection, Row};
+	let directory = tempfile::tempdir().unwrap();
+	let server = Server::start(directory.path()).await;
+	let alice = TestMiner::connect(&server, "alice").await;
+	let done = server
+		.client
+		.task_submit(request("done"), with_key("k"))
+		.await
+		.unwrap();
+	alice.finish(&alice.work().await).await;
+	let waiting = server.submit("waiting").await;
+	server.stop().await;
+
+	// The same rows in the tables of the first version.
+	let url = format!("sqlite://{}/coordinator.sqlite", directory.path().display());
+	let mut file = sqlx::SqliteConnection::connect(&url).await.unwrap();
+	let back = [
+		"PRAGMA foreign_keys = OFF",
+		"ALTER TABLE tasks RENAME TO new",
+		"PRAGMA legacy_alter_table = ON",
+		include_str!("../../migrations/0001_initial.sql"),
+		"INSERT INTO tasks SELECT seq, id, nonce, idempotency_key, request_hash, spec, spec_hash, \
+		 state, attempt, miner, reason, created_ms, updated_ms, queue_until_ms FROM new",
+		"DROP TABLE new",
+		"DROP TABLE apps",
+		"DELETE FROM _sqlx_migrations WHERE version > 1",
+	];
+	for table in [
+		"meta",
+		"attempts",
+		"eligible_lists",
+		"results",
+		"models",
+		"miners",
+	] {
+		let rename = format!("CREATE TABLE old_{table} AS SELECT * FROM {table}");
+		sqlx::raw_sql(sqlx::AssertSqlSafe(rename))
+			.execute(&mut file)
+			.await
+			.unwrap();
+		let drop = format!("DROP TABLE {table}");
+		sqlx::raw_sql(sqlx::AssertSqlSafe(format!(
+			"PRAGMA foreign_keys = OFF; {drop}"
+		)))
+		.execute(&mut file)
+		.await
+		.unwrap();
+	}
+	let indices = "DROP INDEX tasks_open; DROP INDEX tasks_by_key; DROP INDEX tasks_by_app";
+	sqlx::raw_sql(indices).execute(&mut file).await.unwrap();
+	for statement in back {
+		sqlx::raw_sql(statement).execute(&mut file).await.unwrap();
+	}
+	for table in [
+		"meta",
+		"eligible_lists",
+		"attempts",
+		"results",
+		"models",
+		"miners",
+	] {
+		let copy = format!("INSERT INTO {table} SELECT * FROM old_{table}; DROP TABLE old_{table}");
+		sqlx::raw_sql(sqlx::AssertSqlSafe(copy))
+			.execute(&mut file)
+			.await
+			.unwrap();
+	}
+	file.close().await.unwrap();
+
+	let server = Server::start(directory.path()).await;
+	assert_eq!(server.state(done.id).await, TaskState::Done);
+	server.client.task_result(done.id).await.unwrap();
+	server.client.coordinator_draw(done.id, None).await.unwrap();
+	assert_eq!(
+		code(server.client.task_cancel(waiting.id).await),
+		ErrorCode::TaskNotFound
+	);
+	let new = server
+		.client
+		.task_submit(request("done"), with_key("k"))
+		.await
+		.unwrap();
+	assert_ne!(new.id, done.id, "the old key was nobody's");
+	server.completes_with("alice", waiting.id).await;
+	server.completes_with("alice", new.id).await;
+	server.stop().await;
+
+	let mut file = sqlx::SqliteConnection::connect(&url).await.unwrap();
+	let tables = sqlx::query("SELECT sql FROM sqlite_schema WHERE name = 'attempts'");
+	let sql: String = tables.fetch_one(&mut file).await.unwrap().get(0);
+	assert!(sql.contains("REFERENCES tasks (id)"), "{sql}");
+	let check = sqlx::query("PRAGMA foreign_key_check")
+		.fetch_all(&mut file)
+		.await
+		.unwrap();
+	assert!(check.is_empty());
+	let orphan = "INSERT INTO attempts SELECT x'00', attempt, miner, assignment, signature, \
+		coordinator_worker, eligible_root, assigned_ms, ended_ms, ending, reason FROM attempts";
+	assert!(
+		sqlx::query(orphan).execute(&mut file).await.is_err(),
+		"foreign keys hold"
+	);
+}
