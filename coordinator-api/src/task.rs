@@ -188,7 +188,8 @@ pub struct TaskStatus {
 	pub spec: Spec,
 	/// Hash of the spec, as in the assignment.
 	pub spec_hash: H256,
-	/// Tasks before it in the queue, while queued.
+	/// While queued: how many tasks for its model are handed out before it at the most, if none is
+	/// added and all are alike.
 	pub position: Option<u64>,
 	/// Steps done by the miner at work.
 	pub steps_done: u16,

@@ -317,6 +317,12 @@ impl Coordinator {
 			if live.queue.len() >= self.settings.max_queued {
 				return Err(ErrorCode::QueueFull.into());
 			}
+			let most = app.max_queued.unwrap_or(self.settings.max_queued_per_app);
+			if live.queue.count(&app.id) >= most {
+				let message =
+					format!("{most} tasks of this app wait, as many as may: try again later.");
+				return Err(ApiError::with_message(ErrorCode::AppQueueFull, message));
+			}
 			self.choose_model(&live, request.model.as_deref(), now_ms)?
 		};
 		let spec = settle::settle(request, &model, rand::random())?;

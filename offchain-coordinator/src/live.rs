@@ -16,6 +16,7 @@ use crate::{
 	queue::{Queue, Waiting},
 	sessions::{Challenges, Sessions},
 	settings::Settings,
+	settle,
 	state::{Ending, Stage},
 	store::{MinerRow, TaskRow, Transition},
 };
@@ -477,7 +478,8 @@ impl Live {
 
 	// The draw
 
-	/// Draws miners for up to `limit` waiting tasks: the oldest first, as long as somebody is eligible.
+	/// Draws miners for up to `limit` waiting tasks in the queue's order, as long as somebody is
+	/// eligible.
 	/// Each draw takes its task off the queue and a slot off its miner.
 	pub fn draw(&mut self, coordinator: &AccountId, limit: usize, now_ms: UnixMs) -> Vec<Draw> {
 		let Some(registry) = self.registry.clone() else {
@@ -505,7 +507,7 @@ impl Live {
 		if self.draw.model_weight(model) == 0 {
 			return None;
 		}
-		// Only a task that some miners failed can find nobody here and let younger ones pass.
+		// Only a task that some miners failed can find nobody here and let later ones pass.
 		let mut found = None;
 		for waiting in self.queue.line(model) {
 			let excluded = self.excluded(waiting, now_ms);
@@ -520,7 +522,7 @@ impl Live {
 		}
 		let (waiting, drawn) = found?;
 		let worker = self.miners.get(&drawn.miner)?.worker;
-		self.queue.remove(model, waiting.seq);
+		self.queue.take(waiting.seq);
 		let work_ms = self
 			.settings
 			.lease_per_step_ms
@@ -597,7 +599,7 @@ impl Live {
 			self.refresh(&account, now_ms);
 		}
 		if let Some(waiting) = waiting {
-			self.queue.insert(waiting);
+			self.queue.put_back(waiting);
 		}
 	}
 
@@ -605,16 +607,7 @@ impl Live {
 
 	/// Puts a task that waits in its place.
 	pub fn enqueue(&mut self, task: &TaskRow, stage: &Stage) {
-		self.queue.insert(Waiting {
-			seq: task.seq,
-			task: task.id,
-			model: task.spec.model,
-			spec_hash: task.spec_hash,
-			steps: task.spec.steps,
-			next_attempt: stage.next_attempt(),
-			failed_miners: stage.failed_miners.clone(),
-			until_ms: task.queue_until_ms,
-		});
+		self.queue.insert(waiting(task, stage));
 	}
 
 	/// Follows a transition that was committed. A draw's is followed by [`Live::drawn`].
@@ -632,9 +625,9 @@ impl Live {
 			_ => self.leases.remove(&task.id),
 		};
 		match after.state {
-			TaskState::Queued => self.enqueue(task, after),
+			TaskState::Queued => self.queue.put_back(waiting(task, after)),
 			TaskState::Cancelled | TaskState::Expired => {
-				self.queue.remove(&task.spec.model, task.seq);
+				self.queue.remove(task.seq);
 			},
 			_ => {},
 		}
@@ -689,7 +682,10 @@ impl Live {
 			state: task.state,
 			spec: task.spec.clone().into(),
 			spec_hash: task.spec_hash,
-			position: (task.state == TaskState::Queued).then(|| self.queue.before(task.seq)),
+			position: self
+				.queue
+				.get(task.seq)
+				.map(|waiting| self.queue.before(waiting)),
 			steps_done,
 			attempt: task.attempt,
 			miner: task.miner.clone(),
@@ -733,6 +729,23 @@ impl Live {
 		{
 			self.watchers.remove(task);
 		}
+	}
+}
+
+/// What the queue must know of a task.
+fn waiting(task: &TaskRow, stage: &Stage) -> Waiting {
+	Waiting {
+		seq: task.seq,
+		task: task.id,
+		app: task.app.clone(),
+		priority: task.priority,
+		model: task.spec.model,
+		spec_hash: task.spec_hash,
+		steps: task.spec.steps,
+		pixel_steps: settle::pixel_steps(&task.spec),
+		next_attempt: stage.next_attempt(),
+		failed_miners: stage.failed_miners.clone(),
+		until_ms: task.queue_until_ms,
 	}
 }
 

@@ -108,6 +108,9 @@ struct Run {
 	/// How many tasks can wait.
 	#[arg(long, default_value_t = Settings::default().max_queued)]
 	max_queued: usize,
+	/// How many tasks of one app can wait, unless its key says otherwise.
+	#[arg(long, default_value_t = Settings::default().max_queued_per_app)]
+	max_queued_per_app: usize,
 	/// The most stake of a miner that counts in the draw, in CUC [default: no limit].
 	#[arg(long)]
 	weight_cap: Option<u64>,
@@ -257,6 +260,7 @@ impl Run {
 			pick_up_ms: self.pick_up_ms,
 			queue_timeout_ms: self.queue_timeout.saturating_mul(1_000),
 			max_queued: self.max_queued,
+			max_queued_per_app: self.max_queued_per_app,
 			weight_cap: self.weight_cap.map_or(Balance::MAX, cap),
 			suspension_ms: self.suspension_ms,
 			grace_ms: self.grace_ms,

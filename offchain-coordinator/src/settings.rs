@@ -18,6 +18,8 @@ pub struct Settings {
 	pub queue_timeout_ms: u64,
 	/// How many tasks can wait.
 	pub max_queued: usize,
+	/// How many tasks of one app can wait, unless the app has a limit of its own.
+	pub max_queued_per_app: usize,
 	/// The most stake that counts in the draw.
 	pub weight_cap: Balance,
 	/// A miner's first suspension; each further one in a row doubles it.
@@ -42,6 +44,7 @@ impl Default for Settings {
 			pick_up_ms: 20_000,
 			queue_timeout_ms: 600_000,
 			max_queued: 10_000,
+			max_queued_per_app: 1_000,
 			weight_cap: Balance::MAX,
 			suspension_ms: 5_000,
 			grace_ms: 20_000,

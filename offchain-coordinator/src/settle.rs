@@ -62,6 +62,11 @@ pub fn max_wait_ms(asked: Option<i64>) -> Result<Option<u64>, ApiError> {
 	}
 }
 
+/// A task's work: pixels times denoising steps.
+pub fn pixel_steps(spec: &TaskSpec) -> u64 {
+	u64::from(spec.width) * u64::from(spec.height) * u64::from(spec.steps)
+}
+
 fn steps(asked: Option<i64>, model: &ModelInfo) -> Result<u16, ApiError> {
 	let Some(asked) = asked else {
 		return Ok(model.default_steps);

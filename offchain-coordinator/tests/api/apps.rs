@@ -409,3 +409,122 @@ async fn a_store_from_before_there_were_apps_is_taken_over() {
 		"foreign keys hold"
 	);
 }
+
+async fn submit(
+	client: &HttpClient,
+	prompt: &str,
+	priority: i64,
+) -> cuckoo_primitives::task::TaskId {
+	let options = SubmitOptions {
+		priority: Some(priority),
+		..SubmitOptions::default()
+	};
+	client
+		.task_submit(request(prompt), Some(options))
+		.await
+		.unwrap()
+		.id
+}
+
+/// One app's many tasks do not keep another's waiting, priority orders only within an app, and the
+/// order within an app survives a restart.
+#[tokio::test]
+async fn apps_take_turns() {
+	let directory = tempfile::tempdir().unwrap();
+	let server = Server::start(directory.path()).await;
+	let alice = TestMiner::connect(&server, "alice").await;
+	let red = bearer(&key(directory.path(), "red", Limits::default()).await);
+	let blue = bearer(&key(directory.path(), "blue", Limits::default()).await);
+	let red_client = client(&server, &red);
+	let mut reds = Vec::new();
+	for number in 0..20 {
+		reds.push(submit(&red_client, "red", if number < 10 { 9 } else { 5 }).await);
+	}
+	let blue_client = client(&server, &blue);
+	let mut blues = Vec::new();
+	for priority in [0, 5, 5] {
+		blues.push(submit(&blue_client, "blue", priority).await);
+	}
+	let status = blue_client.task_status(blues[0]).await.unwrap();
+	assert_eq!(
+		status.position,
+		Some(2 + 3),
+		"two of its own, and three of the other at most"
+	);
+
+	let mut order = Vec::new();
+	for _ in 0..3 {
+		let work = alice.work().await;
+		order.push(work.assignment.task);
+		alice.finish(&work).await;
+	}
+	let now_ms = server.now_ms();
+	server.kill();
+	let server = Server::start_with(directory.path(), Settings::default(), now_ms).await;
+	let alice = TestMiner::connect(&server, "alice").await;
+	for _ in 0..20 {
+		let work = alice.work().await;
+		order.push(work.assignment.task);
+		alice.finish(&work).await;
+	}
+	let of = |tasks: &[_]| {
+		order
+			.iter()
+			.filter(|id| tasks.contains(*id))
+			.copied()
+			.collect::<Vec<_>>()
+	};
+	assert_eq!(of(&reds), reds, "first in, first out");
+	assert_eq!(
+		of(&blues),
+		vec![blues[1], blues[2], blues[0]],
+		"by priority"
+	);
+	assert!(
+		order[..6].iter().filter(|id| blues.contains(id)).count() >= 2,
+		"{order:?}"
+	);
+	server.stop().await;
+}
+
+#[tokio::test]
+async fn an_app_has_its_own_limit_of_waiting_tasks() {
+	let directory = tempfile::tempdir().unwrap();
+	let settings = Settings {
+		max_queued: 6,
+		max_queued_per_app: 2,
+		..Settings::default()
+	};
+	let server = Server::start_with(directory.path(), settings, 1_000_000).await;
+	TestMiner::connect(&server, "alice").await;
+	let limits = Limits {
+		max_queued: Some(3),
+		..Limits::default()
+	};
+	let large = client(
+		&server,
+		&bearer(&key(directory.path(), "large", limits).await),
+	);
+	let small = client(
+		&server,
+		&bearer(&key(directory.path(), "small", Limits::default()).await),
+	);
+	for (client, most) in [(&server.client, 2), (&large, 3)] {
+		for _ in 0..most {
+			client
+				.task_submit(request("a red apple"), None)
+				.await
+				.unwrap();
+		}
+		let error = api_error(client.task_submit(request("x"), None).await.unwrap_err());
+		assert_eq!(error.code, ErrorCode::AppQueueFull);
+		assert!(error.message.contains(&most.to_string()), "{error}");
+	}
+	small
+		.task_submit(request("a red apple"), None)
+		.await
+		.unwrap();
+	let full = small.task_submit(request("a red apple"), None).await;
+	assert_eq!(code(full), ErrorCode::QueueFull);
+	server.stop().await;
+}
