@@ -6,7 +6,8 @@ use crate::{
 		Challenge, Hello, Poll, PollReply, Progress, ProgressReply, Session, Submit, SubmitReply,
 	},
 	task::{
-		CoordinatorInfo, DrawProof, MinerInfo, SubmitOptions, TaskRequest, TaskResult, TaskStatus,
+		CoordinatorInfo, DrawProof, MinerInfo, Quote, SubmitOptions, TaskRequest, TaskResult,
+		TaskStatus,
 	},
 };
 use cuckoo_primitives::{
@@ -28,6 +29,14 @@ pub trait TaskRpc {
 		spec: TaskRequest,
 		options: Option<SubmitOptions>,
 	) -> RpcResult<TaskStatus>;
+
+	/// What a task would take, without submitting it.
+	#[method(name = "task_quote", param_kind = map, with_extensions)]
+	async fn task_quote(
+		&self,
+		spec: TaskRequest,
+		options: Option<SubmitOptions>,
+	) -> RpcResult<Quote>;
 
 	/// Where a task stands.
 	#[method(name = "task_status", param_kind = map)]

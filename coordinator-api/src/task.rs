@@ -191,6 +191,10 @@ pub struct TaskStatus {
 	/// While queued: how many tasks for its model are handed out before it at the most, if none is
 	/// added and all are alike.
 	pub position: Option<u64>,
+	/// How long until it is likely to be done, in milliseconds, by what results took of late; `None`
+	/// while nothing is known, and once it has ended.
+	#[serde(default)]
+	pub eta_ms: Option<u64>,
 	/// Steps done by the miner at work.
 	pub steps_done: u16,
 	/// The attempt at work or the last one; `None` before the first draw.
@@ -203,6 +207,20 @@ pub struct TaskStatus {
 	pub created_ms: u64,
 	/// When it last changed.
 	pub updated_ms: u64,
+}
+
+/// Reply to `task_quote`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Quote {
+	/// What would be made, every field settled but a seed that was not given: to be submitted as it
+	/// is.
+	pub spec: TaskRequest,
+	/// The work: pixels times denoising steps, in millions.
+	pub megapixel_steps: f64,
+	/// The position in the queue that it would have.
+	pub position: u64,
+	/// How long until it would be done, in milliseconds; `None` while nothing is known.
+	pub eta_ms: Option<u64>,
 }
 
 /// Reply to `task_result`.

@@ -15,7 +15,8 @@ use crate::{
 	settle,
 	state::{Ending, Event, Refusal},
 	store::{
-		Extra, NewTask, Store, StoreError, Submitted, TaskRow, TransitionRefused, TransitionResult,
+		Extra, NewTask, Past, ResultRow, Store, StoreError, Submitted, TaskRow, TransitionRefused,
+		TransitionResult,
 	},
 	verify,
 };
@@ -55,6 +56,9 @@ const LOCK_FILE: &str = "lock";
 
 /// Entries of a page when the caller does not say.
 const DEFAULT_PAGE: u32 = 100;
+
+/// Results from which is learned at start how long tasks take.
+const PAST_RESULTS: u32 = 256;
 
 /// What an operation gives.
 pub type Result<T> = std::result::Result<T, ApiError>;
@@ -130,6 +134,9 @@ impl Coordinator {
 			Catalogue::new(store.models().await?),
 			store.miners().await?,
 		);
+		for past in store.last_results(PAST_RESULTS).await? {
+			live.learn(&past);
+		}
 		let open = store.open_tasks().await?;
 		let count = open.len();
 		let grace_ends_ms = clock.now_ms().saturating_add(settings.grace_ms);
@@ -372,7 +379,7 @@ impl Coordinator {
 		}
 	}
 
-	fn choose_model(
+	pub(crate) fn choose_model(
 		&self,
 		live: &Live,
 		asked: Option<&str>,
@@ -826,7 +833,8 @@ impl Coordinator {
 			.result(&task.id, attempt)
 			.await
 			.map_err(internal)?;
-		let artifact = result.ok_or_else(|| broken("result"))?.commitment.output;
+		let result = result.ok_or_else(|| broken("result"))?;
+		let artifact = result.commitment.output;
 		let checked = match self.artifacts.read(&artifact).await {
 			Ok(bytes) => {
 				let (width, height) = (task.spec.width, task.spec.height);
@@ -850,7 +858,7 @@ impl Coordinator {
 					.transition(task.id, Event::Accept(attempt), extra)
 					.await?
 				{
-					Ok(_) => Ok(()),
+					Ok(_) => self.learn(task, attempt, result).await,
 					Err(refused) => {
 						tracing::error!(task = %task.id, ?refused, "a checked result was refused");
 						Err(broken("state"))
@@ -867,6 +875,22 @@ impl Coordinator {
 				Err(error)
 			},
 		}
+	}
+
+	/// Learns from an accepted result how long such tasks take.
+	async fn learn(&self, task: TaskRow, attempt: Attempt, result: ResultRow) -> Result<()> {
+		let row = self
+			.store
+			.attempt(&task.id, attempt)
+			.await
+			.map_err(internal)?;
+		let row = row.ok_or_else(|| broken("attempt"))?;
+		self.live().learn(&Past {
+			spec: task.spec,
+			commitment: result.commitment,
+			took_ms: result.submitted_ms.saturating_sub(row.assigned_ms),
+		});
+		Ok(())
 	}
 
 	/// Notes an upload by the miner that has this session. It must hold a lease.

@@ -6,14 +6,14 @@
 //! - [`draw`]: the stake-weighted draw.
 //! - [`queue`], [`leases`], [`miners`], [`health`], [`sessions`], [`models`]: tables in memory.
 //! - [`live`]: these tables together, and who is eligible.
-//! - [`settle`], [`verify`]: what is asked for and what comes back.
+//! - [`settle`], [`verify`]: what is asked for and what comes back. [`eta`]: how long it takes.
 //!
 //! Shell:
 //! - [`store`]: SQLite; the truth about tasks. [`artifacts`]: pictures on disk.
 //! - [`coordinator`]: the operations, each of which lets the store decide and then answers.
 //! - [`scheduler`]: draws, and ends what ran out.
 //! - [`rpc`], [`http`]: the one port.
-//! - [`apps`], [`keys`]: who submits, and the keys that say so.
+//! - [`apps`], [`keys`]: who submits, and the keys that say so. [`intake`]: what else apps ask.
 //! - [`chain`]: follows the finalized registry.
 //!
 //! Invariants: a task changes by [`store::Store::transition`] only, one compare-and-set each; what an
@@ -28,9 +28,11 @@ pub mod chain;
 pub mod clock;
 pub mod coordinator;
 pub mod draw;
+pub mod eta;
 pub mod health;
 pub mod http;
 pub mod identity;
+pub mod intake;
 pub mod keys;
 pub mod leases;
 pub mod live;

@@ -9,6 +9,7 @@
 use crate::{
 	clock::UnixMs,
 	draw::{DrawTables, MAX_WEIGHT},
+	eta::{Slots, Speeds},
 	health::Health,
 	leases::{Lease, Leases},
 	miners::{Miner, ATTEMPTS_PER_SLOT},
@@ -44,6 +45,9 @@ const SESSION_IDLE_MS: u64 = 600_000;
 
 /// How often all miners are looked at again for what only time changes.
 const REFRESH_MS: u64 = 1_000;
+
+/// With so many miners or more, their slots are counted once in [`REFRESH_MS`].
+const COUNT_SLOTS_BELOW: usize = 32;
 
 /// With more miners than this, ranks are up to [`REFRESH_MS`] old.
 const RANK_ALWAYS_BELOW: usize = 1_000;
@@ -91,6 +95,10 @@ pub struct Live {
 	pub sessions: Sessions,
 	/// What is to be signed to log in.
 	pub challenges: Challenges,
+	/// How long tasks took of late.
+	speeds: Speeds,
+	/// The slots that serve each model, as of the last refresh, when the miners are many.
+	slots: HashMap<ModelHash, Slots>,
 	/// The models that were declared.
 	pub models: Catalogue,
 	/// The tasks that wait.
@@ -123,6 +131,8 @@ impl Live {
 			ranking: (0, Vec::new()),
 			sessions: Sessions::default(),
 			challenges,
+			speeds: Speeds::default(),
+			slots: HashMap::new(),
 			models,
 			queue: Queue::default(),
 			leases: Leases::default(),
@@ -222,6 +232,9 @@ impl Live {
 		let accounts: Vec<AccountId> = self.miners.keys().cloned().collect();
 		for account in &accounts {
 			self.refresh(account, now_ms);
+		}
+		if accounts.len() >= COUNT_SLOTS_BELOW {
+			self.slots = self.count_slots(|_| true);
 		}
 	}
 
@@ -686,6 +699,7 @@ impl Live {
 				.queue
 				.get(task.seq)
 				.map(|waiting| self.queue.before(waiting)),
+			eta_ms: self.eta_ms(task, steps_done),
 			steps_done,
 			attempt: task.attempt,
 			miner: task.miner.clone(),
@@ -783,5 +797,6 @@ fn share_ppm(weight: Balance, total: Balance) -> u32 {
 	(weight * WHOLE / total).min(WHOLE) as u32
 }
 
+mod foresee;
 #[cfg(test)]
 mod tests;

@@ -11,7 +11,8 @@ use cuckoo_coordinator_api::{
 	},
 	rpc::{MinerRpcServer, TaskRpcServer},
 	task::{
-		CoordinatorInfo, DrawProof, MinerInfo, SubmitOptions, TaskRequest, TaskResult, TaskStatus,
+		CoordinatorInfo, DrawProof, MinerInfo, Quote, SubmitOptions, TaskRequest, TaskResult,
+		TaskStatus,
 	},
 };
 use cuckoo_primitives::{
@@ -53,6 +54,16 @@ impl TaskRpcServer for Rpc {
 		Ok(self.0.submit_task(&app, spec, options).await?)
 	}
 
+	async fn task_quote(
+		&self,
+		extensions: &Extensions,
+		spec: TaskRequest,
+		options: Option<SubmitOptions>,
+	) -> RpcResult<Quote> {
+		let app = self.0.app(caller(extensions)?).await?;
+		Ok(self.0.quote(&app, spec, &options.unwrap_or_default())?)
+	}
+
 	async fn task_status(&self, id: TaskId) -> RpcResult<TaskStatus> {
 		Ok(self.0.task_status(id).await?)
 	}
@@ -86,7 +97,7 @@ impl TaskRpcServer for Rpc {
 			};
 			status = match change {
 				// Read between the start of the watch and the first change.
-				Ok(change) if change == status => continue,
+				Ok(change) if is_told(&change, &status) => continue,
 				Ok(change) => change,
 				// The subscriber was too slow for every step: it gets the present state.
 				Err(RecvError::Lagged(_)) => self.0.task_status(id).await?,
@@ -119,6 +130,16 @@ impl TaskRpcServer for Rpc {
 /// Who is calling: the HTTP side has put it there.
 fn caller(extensions: &Extensions) -> Result<&Caller> {
 	extensions.get().ok_or_else(|| ErrorCode::Internal.into())
+}
+
+/// Whether a change is what was told before. What is only foreseen makes no difference.
+fn is_told(change: &TaskStatus, told: &TaskStatus) -> bool {
+	let foreseen = TaskStatus {
+		position: told.position,
+		eta_ms: told.eta_ms,
+		..change.clone()
+	};
+	foreseen == *told
 }
 
 async fn send(sink: &SubscriptionSink, status: &TaskStatus) -> SubscriptionResult {

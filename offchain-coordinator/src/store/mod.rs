@@ -8,10 +8,12 @@
 //! memory never fall behind or get ahead of the store.
 
 mod apps;
+mod history;
 mod rows;
 mod tasks;
 mod writer;
 
+pub use history::Past;
 pub(crate) use rows::{read_ms, stored_ms};
 pub use rows::{AttemptRow, KnownModel, MinerRow, ResultRow, TaskRow};
 pub use tasks::{Extra, NewTask, Open, Submitted, Transition};

@@ -188,7 +188,7 @@ pub(super) fn decode<T: Decode>(mut bytes: &[u8], what: &'static str) -> Result<
 	T::decode_all(&mut bytes).map_err(|_| StoreError::Corrupt(what))
 }
 
-fn bytes<T: Decode>(row: &SqliteRow, column: &'static str) -> Result<T> {
+pub(super) fn bytes<T: Decode>(row: &SqliteRow, column: &'static str) -> Result<T> {
 	decode(&row.try_get::<Vec<u8>, _>(column)?, column)
 }
 
@@ -197,7 +197,7 @@ fn optional_bytes<T: Decode>(row: &SqliteRow, column: &'static str) -> Result<Op
 	value.map(|bytes| decode(&bytes, column)).transpose()
 }
 
-fn ms(row: &SqliteRow, column: &'static str) -> Result<UnixMs> {
+pub(super) fn ms(row: &SqliteRow, column: &'static str) -> Result<UnixMs> {
 	Ok(read_ms(row.try_get(column)?))
 }
 

@@ -528,3 +528,108 @@ async fn an_app_has_its_own_limit_of_waiting_tasks() {
 	assert_eq!(code(full), ErrorCode::QueueFull);
 	server.stop().await;
 }
+
+/// A quote settles the spec, knows nothing at first, and learns from what results took.
+#[tokio::test]
+async fn a_quote_says_what_a_task_takes() {
+	let directory = tempfile::tempdir().unwrap();
+	let server = Server::start(directory.path()).await;
+	let alice = TestMiner::connect(&server, "alice").await;
+	alice.poll(0).await;
+	let apple = || TaskRequest {
+		width: Some(32),
+		..request("a red apple")
+	};
+	let quote = server.client.task_quote(apple(), None).await.unwrap();
+	assert_eq!((quote.position, quote.eta_ms), (0, None));
+	assert_eq!(quote.megapixel_steps, 32.0 * 16.0 * 4.0 / 1e6);
+	assert_eq!(quote.spec.model, Some(format!("{MODEL:?}")));
+	assert_eq!(
+		(quote.spec.seed, quote.spec.height, quote.spec.steps),
+		(None, Some(16), Some(4))
+	);
+	let task = server
+		.client
+		.task_submit(quote.spec.clone(), None)
+		.await
+		.unwrap();
+	assert_eq!(
+		(task.spec.width, task.spec.height),
+		(32, 16),
+		"it can be submitted as it is"
+	);
+
+	let work = alice.work().await;
+	server.pass(3_000);
+	alice.finish(&work).await;
+	alice.poll(0).await;
+	let quote = server.client.task_quote(apple(), None).await.unwrap();
+	assert_eq!(
+		(quote.position, quote.eta_ms),
+		(0, Some(3_000)),
+		"somebody is free"
+	);
+	let seeded = TaskRequest {
+		seed: Some(7),
+		width: Some(16),
+		..apple()
+	};
+	let quote = server.client.task_quote(seeded, None).await.unwrap();
+	assert_eq!((quote.spec.seed, quote.eta_ms), (Some(7), Some(1_500)));
+
+	// One at work, one before: half of its own time, the other's, and its own.
+	let first = server.client.task_submit(apple(), None).await.unwrap();
+	let work = alice.work().await;
+	let running = server.client.task_status(first.id).await.unwrap();
+	assert_eq!(running.eta_ms, Some(3_000));
+	let waiting = server.client.task_submit(apple(), None).await.unwrap();
+	assert_eq!(waiting.eta_ms, Some(1_500 + 3_000));
+	let quote = server.client.task_quote(apple(), None).await.unwrap();
+	assert_eq!(
+		(quote.position, quote.eta_ms),
+		(1, Some(1_500 + 3_000 + 3_000))
+	);
+	let first_in_line = SubmitOptions {
+		priority: Some(9),
+		..SubmitOptions::default()
+	};
+	let quote = server
+		.client
+		.task_quote(apple(), Some(first_in_line))
+		.await
+		.unwrap();
+	assert_eq!(quote.position, 0);
+	let progress = cuckoo_coordinator_api::miner::Progress {
+		token: alice.session.token,
+		task: first.id,
+		attempt: 0,
+		steps_done: 3,
+	};
+	cuckoo_coordinator_api::rpc::MinerRpcClient::miner_progress(&server.client, progress)
+		.await
+		.unwrap();
+	let running = server.client.task_status(first.id).await.unwrap();
+	assert_eq!(running.eta_ms, Some(750), "a quarter is left");
+	alice.finish(&work).await;
+	assert_eq!(
+		server.client.task_status(first.id).await.unwrap().eta_ms,
+		None
+	);
+
+	let wrong = TaskRequest {
+		steps: Some(0),
+		..apple()
+	};
+	assert_eq!(
+		code(server.client.task_quote(wrong, None).await),
+		ErrorCode::StepsInvalid
+	);
+	let now_ms = server.now_ms();
+	server.kill();
+	let server = Server::start_with(directory.path(), Settings::default(), now_ms).await;
+	let alice = TestMiner::connect(&server, "alice").await;
+	alice.poll(0).await;
+	let quote = server.client.task_quote(apple(), None).await.unwrap();
+	assert!(quote.eta_ms.is_some(), "learned from the store");
+	server.stop().await;
+}
