@@ -191,6 +191,30 @@ impl From<ApiError> for ErrorObjectOwned {
 	}
 }
 
+/// An error as a part of a reply that is none itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ErrorReply {
+	/// The code's number.
+	pub code: i32,
+	/// Its name.
+	pub name: String,
+	/// The sentence.
+	pub message: String,
+	/// What it is about.
+	pub subject: Option<String>,
+}
+
+impl From<ApiError> for ErrorReply {
+	fn from(error: ApiError) -> Self {
+		Self {
+			code: error.code.code(),
+			name: error.code.name().to_owned(),
+			message: error.message,
+			subject: error.subject,
+		}
+	}
+}
+
 /// Reads an error back; `None` for codes that are not of this API.
 pub fn from_object(object: &ErrorObjectOwned) -> Option<ApiError> {
 	let code = ErrorCode::from_code(object.code())?;

@@ -6,8 +6,8 @@ use crate::{
 		Challenge, Hello, Poll, PollReply, Progress, ProgressReply, Session, Submit, SubmitReply,
 	},
 	task::{
-		CoordinatorInfo, DrawProof, MinerInfo, Quote, SubmitOptions, TaskRequest, TaskResult,
-		TaskStatus,
+		BatchReply, BatchTask, CoordinatorInfo, DrawProof, MinerInfo, Quote, SubmitOptions,
+		TaskPage, TaskRequest, TaskResult, TaskState, TaskStatus,
 	},
 };
 use cuckoo_primitives::{
@@ -29,6 +29,20 @@ pub trait TaskRpc {
 		spec: TaskRequest,
 		options: Option<SubmitOptions>,
 	) -> RpcResult<TaskStatus>;
+
+	/// Submits up to 32 tasks at once. Each is accepted or refused by itself; the replies are in the
+	/// order of the tasks.
+	#[method(name = "task_submit_batch", param_kind = map, with_extensions)]
+	async fn task_submit_batch(&self, tasks: Vec<BatchTask>) -> RpcResult<Vec<BatchReply>>;
+
+	/// The app's tasks, newest first: before `from`, in this state.
+	#[method(name = "task_list", param_kind = map, with_extensions)]
+	async fn task_list(
+		&self,
+		from: Option<u64>,
+		limit: Option<u32>,
+		state: Option<TaskState>,
+	) -> RpcResult<TaskPage>;
 
 	/// What a task would take, without submitting it.
 	#[method(name = "task_quote", param_kind = map, with_extensions)]

@@ -1,6 +1,6 @@
 //! The app's side: what is asked for, and how it goes.
 
-use crate::Amount;
+use crate::{error::ErrorReply, Amount};
 use cuckoo_primitives::{
 	draw::Eligible,
 	signing::{Assignment, ResultCommitment},
@@ -207,6 +207,36 @@ pub struct TaskStatus {
 	pub created_ms: u64,
 	/// When it last changed.
 	pub updated_ms: u64,
+}
+
+/// One task of `task_submit_batch`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BatchTask {
+	/// What to make.
+	pub spec: TaskRequest,
+	/// How to treat it.
+	#[serde(default, skip_serializing_if = "Option::is_none")]
+	pub options: Option<SubmitOptions>,
+}
+
+/// What became of one task of `task_submit_batch`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BatchReply {
+	/// It was accepted.
+	Task(Box<TaskStatus>),
+	/// It was refused.
+	Error(ErrorReply),
+}
+
+/// Reply to `task_list`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskPage {
+	/// The tasks, newest first.
+	pub tasks: Vec<TaskStatus>,
+	/// What to give as `from` for the tasks before these; `None` when there are none.
+	pub next: Option<u64>,
 }
 
 /// Reply to `task_quote`.

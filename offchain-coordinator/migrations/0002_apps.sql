@@ -61,5 +61,6 @@ CREATE INDEX tasks_open ON tasks (seq)
 CREATE UNIQUE INDEX tasks_by_key ON tasks (app, idempotency_key)
 	WHERE idempotency_key IS NOT NULL;
 
--- An app's tasks, newest first.
+-- An app's tasks, newest first, also of one state.
 CREATE INDEX tasks_by_app ON tasks (app, seq);
+CREATE INDEX tasks_by_app_and_state ON tasks (app, state, seq);

@@ -11,8 +11,8 @@ use cuckoo_coordinator_api::{
 	},
 	rpc::{MinerRpcServer, TaskRpcServer},
 	task::{
-		CoordinatorInfo, DrawProof, MinerInfo, Quote, SubmitOptions, TaskRequest, TaskResult,
-		TaskStatus,
+		BatchReply, BatchTask, CoordinatorInfo, DrawProof, MinerInfo, Quote, SubmitOptions,
+		TaskPage, TaskRequest, TaskResult, TaskState, TaskStatus,
 	},
 };
 use cuckoo_primitives::{
@@ -52,6 +52,26 @@ impl TaskRpcServer for Rpc {
 		let app = self.0.app(caller(extensions)?).await?;
 		let options = options.unwrap_or_default();
 		Ok(self.0.submit_task(&app, spec, options).await?)
+	}
+
+	async fn task_submit_batch(
+		&self,
+		extensions: &Extensions,
+		tasks: Vec<BatchTask>,
+	) -> RpcResult<Vec<BatchReply>> {
+		let app = self.0.app(caller(extensions)?).await?;
+		Ok(self.0.submit_batch(&app, tasks).await?)
+	}
+
+	async fn task_list(
+		&self,
+		extensions: &Extensions,
+		from: Option<u64>,
+		limit: Option<u32>,
+		state: Option<TaskState>,
+	) -> RpcResult<TaskPage> {
+		let app = self.0.app(caller(extensions)?).await?;
+		Ok(self.0.list_tasks(&app, from, limit, state).await?)
 	}
 
 	async fn task_quote(

@@ -1,7 +1,8 @@
-//! Apps that have keys.
+//! Apps that have keys, and the tasks of an app.
 
-use super::{Result, Store, StoreError};
+use super::{Result, Store, StoreError, TaskRow};
 use crate::apps::{App, AppId, KeyHash};
+use cuckoo_coordinator_api::task::TaskState;
 use sqlx::{sqlite::SqliteRow, Row};
 
 impl Store {
@@ -12,6 +13,29 @@ impl Store {
 			.fetch_optional(&self.readers)
 			.await?;
 		row.as_ref().map(app).transpose()
+	}
+
+	/// The app's tasks that were accepted before the one with this `seq`, newest first.
+	pub async fn tasks_of(
+		&self,
+		app: &AppId,
+		before: i64,
+		state: Option<TaskState>,
+		limit: u32,
+	) -> Result<Vec<TaskRow>> {
+		let any = "SELECT * FROM tasks WHERE app = ? AND seq < ? ORDER BY seq DESC LIMIT ?";
+		let only = "SELECT * FROM tasks WHERE app = ? AND state = ? AND seq < ? \
+			ORDER BY seq DESC LIMIT ?";
+		let query = match state {
+			Some(state) => sqlx::query(only).bind(app.as_str()).bind(state.name()),
+			None => sqlx::query(any).bind(app.as_str()),
+		};
+		let rows = query
+			.bind(before)
+			.bind(limit)
+			.fetch_all(&self.readers)
+			.await?;
+		rows.iter().map(TaskRow::from_row).collect()
 	}
 }
 

@@ -4,7 +4,7 @@ use crate::harness::*;
 use cuckoo_coordinator_api::{
 	error::ErrorCode,
 	rpc::TaskRpcClient,
-	task::{SubmitOptions, TaskRequest, TaskState},
+	task::{BatchReply, BatchTask, SubmitOptions, TaskRequest, TaskState},
 };
 use jsonrpsee::{
 	http_client::{HeaderMap, HttpClient, HttpClientBuilder},
@@ -354,7 +354,8 @@ async fn a_store_from_before_there_were_apps_is_taken_over() {
 		.await
 		.unwrap();
 	}
-	let indices = "DROP INDEX tasks_open; DROP INDEX tasks_by_key; DROP INDEX tasks_by_app";
+	let indices = "DROP INDEX tasks_open; DROP INDEX tasks_by_key; DROP INDEX tasks_by_app; \
+		DROP INDEX tasks_by_app_and_state";
 	sqlx::raw_sql(indices).execute(&mut file).await.unwrap();
 	for statement in back {
 		sqlx::raw_sql(statement).execute(&mut file).await.unwrap();
@@ -631,5 +632,106 @@ async fn a_quote_says_what_a_task_takes() {
 	alice.poll(0).await;
 	let quote = server.client.task_quote(apple(), None).await.unwrap();
 	assert!(quote.eta_ms.is_some(), "learned from the store");
+	server.stop().await;
+}
+
+#[tokio::test]
+async fn an_app_lists_its_own_tasks_page_by_page() {
+	let directory = tempfile::tempdir().unwrap();
+	let server = Server::start(directory.path()).await;
+	TestMiner::connect(&server, "alice").await;
+	let red = client(
+		&server,
+		&bearer(&key(directory.path(), "red", Limits::default()).await),
+	);
+	let mut ids = Vec::new();
+	for number in 0..7 {
+		ids.insert(0, submit(&red, &format!("apple {number}"), 5).await);
+		server.submit("somebody else's").await;
+	}
+	red.task_cancel(ids[2]).await.unwrap();
+	let (mut listed, mut from) = (Vec::new(), None);
+	for expected in [3, 3, 1] {
+		let page = red.task_list(from, Some(3), None).await.unwrap();
+		assert_eq!(page.tasks.len(), expected);
+		assert_eq!(page.next.is_some(), listed.len() + expected < ids.len());
+		listed.extend(page.tasks.into_iter().map(|task| task.id));
+		from = page.next;
+	}
+	assert_eq!(listed, ids, "newest first, each once");
+	let page = red
+		.task_list(None, None, Some(TaskState::Cancelled))
+		.await
+		.unwrap();
+	assert_eq!(
+		page.tasks.iter().map(|task| task.id).collect::<Vec<_>>(),
+		vec![ids[2]]
+	);
+	assert_eq!(page.next, None);
+	let page = red.task_list(None, Some(7), None).await.unwrap();
+	assert_eq!((page.tasks.len(), page.next), (7, None));
+	for (from, limit) in [
+		(None, Some(0)),
+		(None, Some(101)),
+		(Some(1), Some(u32::MAX)),
+	] {
+		let refused = red.task_list(from, limit, None).await;
+		assert_eq!(code(refused), ErrorCode::ParameterInvalid);
+	}
+	assert_eq!(
+		red.task_list(Some(u64::MAX), None, None)
+			.await
+			.unwrap()
+			.tasks
+			.len(),
+		7
+	);
+	assert!(red
+		.task_list(Some(0), None, None)
+		.await
+		.unwrap()
+		.tasks
+		.is_empty());
+	server.stop().await;
+}
+
+#[tokio::test]
+async fn a_batch_is_taken_task_by_task() {
+	let directory = tempfile::tempdir().unwrap();
+	let server = Server::start(directory.path()).await;
+	TestMiner::connect(&server, "alice").await;
+	let task = |prompt: &str, steps| BatchTask {
+		spec: TaskRequest {
+			steps,
+			..request(prompt)
+		},
+		options: None,
+	};
+	let batch = vec![
+		task("one", None),
+		task("two", Some(0)),
+		task("three", Some(2)),
+	];
+	let replies = server.client.task_submit_batch(batch).await.unwrap();
+	match replies.as_slice() {
+		[BatchReply::Task(one), BatchReply::Error(two), BatchReply::Task(three)] => {
+			assert_eq!((one.spec.prompt.as_str(), three.spec.steps), ("one", 2));
+			assert_eq!(two.code, ErrorCode::StepsInvalid.code());
+			assert_eq!(server.state(three.id).await, TaskState::Queued);
+		},
+		other => panic!("{other:?}"),
+	}
+	for wrong in [vec![], vec![task("x", None); 33]] {
+		let refused = server.client.task_submit_batch(wrong).await;
+		assert_eq!(code(refused), ErrorCode::ParameterInvalid);
+	}
+	let full = server
+		.client
+		.task_submit_batch(vec![task("x", None); 32])
+		.await
+		.unwrap();
+	assert!(full
+		.iter()
+		.all(|reply| matches!(reply, BatchReply::Task(_))));
 	server.stop().await;
 }
