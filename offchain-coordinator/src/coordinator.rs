@@ -448,6 +448,11 @@ impl Coordinator {
 		if self.app(caller).await?.id != self.task_row(&id).await?.app {
 			return Err(ApiError::new(ErrorCode::TaskNotFound).about(id));
 		}
+		self.cancel(id).await
+	}
+
+	/// Cancels a task that has not ended.
+	pub(crate) async fn cancel(self: &Arc<Self>, id: TaskId) -> Result<TaskStatus> {
 		let extra = Extra::End {
 			ending: Ending::Cancelled,
 			reason: Some("the app cancelled it".into()),

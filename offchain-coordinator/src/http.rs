@@ -5,7 +5,7 @@ use crate::{
 	apps::Caller,
 	artifacts::PutError,
 	coordinator::{disk, internal, Coordinator},
-	rpc,
+	openai, rpc,
 };
 use axum::{
 	body::{Body, BodyDataStream},
@@ -154,6 +154,7 @@ pub async fn serve(
 }
 
 fn router(shell: Shell) -> Router {
+	let openai = openai::routes(shell.coordinator.clone());
 	Router::new()
 		.route("/", axum::routing::any(json_rpc))
 		.route("/artifacts/{hash}", get(get_artifact).put(put_artifact))
@@ -165,13 +166,14 @@ fn router(shell: Shell) -> Router {
 				"There is nothing here: see docs/protocol.md.",
 			)
 		})
-		.layer(CatchPanicLayer::new())
 		.with_state(shell)
+		.merge(openai)
+		.layer(CatchPanicLayer::new())
 }
 
 /// The address at the other end of a connection.
 #[derive(Clone, Copy)]
-struct Peer(IpAddr);
+pub(crate) struct Peer(pub(crate) IpAddr);
 
 async fn json_rpc(
 	State(mut shell): State<Shell>,

@@ -12,7 +12,7 @@
 //! - [`store`]: SQLite; the truth about tasks. [`artifacts`]: pictures on disk.
 //! - [`coordinator`]: the operations, each of which lets the store decide and then answers.
 //! - [`scheduler`]: draws, and ends what ran out.
-//! - [`rpc`], [`http`]: the one port.
+//! - [`rpc`], [`http`], [`openai`]: the one port.
 //! - [`apps`], [`keys`]: who submits, and the keys that say so. [`intake`]: what else apps ask.
 //! - [`chain`]: follows the finalized registry.
 //!
@@ -38,6 +38,7 @@ pub mod leases;
 pub mod live;
 pub mod miners;
 pub mod models;
+pub mod openai;
 pub mod queue;
 pub mod rpc;
 pub mod scheduler;

@@ -130,6 +130,13 @@ struct Run {
 	/// a proxy can reach.
 	#[arg(long)]
 	trust_proxy: bool,
+	/// How long a request by OpenAI's API waits for its pictures, in seconds.
+	#[arg(long, default_value_t = Settings::default().image_wait_ms / 1_000, value_parser = positive())]
+	image_wait: u64,
+	/// Where this coordinator is reached, for the addresses of pictures [default: what the request
+	/// names as its host].
+	#[arg(long)]
+	public_url: Option<String>,
 	/// How many connections can be open.
 	#[arg(long, default_value_t = 4_096, value_parser = clap::value_parser!(u32).range(1..=100_000))]
 	max_connections: u32,
@@ -266,6 +273,8 @@ impl Run {
 			grace_ms: self.grace_ms,
 			default_model: self.default_model.clone(),
 			require_api_key: self.require_api_key,
+			image_wait_ms: self.image_wait.saturating_mul(1_000),
+			public_url: self.public_url.clone(),
 			trust_proxy: self.trust_proxy,
 			..Settings::default()
 		}

@@ -32,6 +32,10 @@ pub struct Settings {
 	pub default_model: Option<String>,
 	/// Whether tasks are taken only with an API key.
 	pub require_api_key: bool,
+	/// How long a request by OpenAI's API waits for its pictures.
+	pub image_wait_ms: u64,
+	/// Where this coordinator is reached, for the addresses of pictures.
+	pub public_url: Option<String>,
 	/// Whether the address that a proxy names is the client's.
 	pub trust_proxy: bool,
 }
@@ -51,6 +55,8 @@ impl Default for Settings {
 			tick_ms: 250,
 			default_model: None,
 			require_api_key: false,
+			image_wait_ms: 120_000,
+			public_url: None,
 			trust_proxy: false,
 		}
 	}

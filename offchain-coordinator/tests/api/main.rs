@@ -5,4 +5,5 @@ mod bad_input;
 mod flow;
 mod harness;
 mod leases;
+mod openai;
 mod restart;
