@@ -231,8 +231,20 @@ impl Coordinator {
 				self.keys().put(key, app.clone(), now_ms);
 				Ok(app)
 			},
-			None => Err(ErrorCode::ApiKeyInvalid.into()),
+			None => {
+				// Who tries keys may not do so faster than submit.
+				self.check_rate(&App::anonymous(caller.address))?;
+				Err(ErrorCode::ApiKeyInvalid.into())
+			},
 		}
+	}
+
+	/// Counts a submit of this app, or says when it may try again.
+	pub(crate) fn check_rate(&self, app: &App) -> Result<()> {
+		let limit = app
+			.submits_per_minute
+			.unwrap_or(self.settings().submits_per_minute);
+		self.rates().check(&app.id, limit)
 	}
 }
 

@@ -10,6 +10,7 @@ use crate::{
 	live::{check_operator, Live, Polling},
 	miners,
 	models::Catalogue,
+	rates::Rates,
 	sessions::{Challenges, CHALLENGE_TTL_MS},
 	settings::{Settings, POLL_WITHIN_MS},
 	settle,
@@ -93,6 +94,7 @@ pub struct Coordinator {
 	active: AtomicBool,
 	draining: AtomicBool,
 	keys: KeyCache,
+	rates: Rates,
 	live: Mutex<Live>,
 	schedule: Notify,
 	/// Keeps other processes out of the data directory; the system lets go of it with the process.
@@ -167,6 +169,7 @@ impl Coordinator {
 			"the store is open"
 		);
 
+		let rates = Rates::new(clock.clone());
 		let coordinator = Arc::new(Self {
 			settings,
 			clock,
@@ -177,6 +180,7 @@ impl Coordinator {
 			active: AtomicBool::new(false),
 			draining: AtomicBool::new(false),
 			keys: KeyCache::default(),
+			rates,
 			live: Mutex::new(live),
 			schedule: Notify::new(),
 			_lock: lock,
@@ -256,6 +260,10 @@ impl Coordinator {
 		&self.keys
 	}
 
+	pub(crate) fn rates(&self) -> &Rates {
+		&self.rates
+	}
+
 	pub(crate) fn artifacts(&self) -> &Artifacts {
 		&self.artifacts
 	}
@@ -298,6 +306,7 @@ impl Coordinator {
 		options: SubmitOptions,
 	) -> Result<TaskStatus> {
 		let identity = self.identity()?;
+		self.check_rate(app)?;
 		let priority = settle::priority(options.priority)?;
 		let max_wait_ms = settle::max_wait_ms(options.max_wait_ms)?;
 		let key = options.idempotency_key;

@@ -13,7 +13,7 @@
 //! - [`coordinator`]: the operations, each of which lets the store decide and then answers.
 //! - [`scheduler`]: draws, and ends what ran out.
 //! - [`rpc`], [`http`], [`openai`]: the one port.
-//! - [`apps`], [`keys`]: who submits, and the keys that say so. [`intake`]: what else apps ask.
+//! - [`apps`], [`keys`], [`rates`]: who submits, the keys that say so, and how often. [`intake`]: what else apps ask.
 //! - [`chain`]: follows the finalized registry.
 //!
 //! Invariants: a task changes by [`store::Store::transition`] only, one compare-and-set each; what an
@@ -40,6 +40,7 @@ pub mod miners;
 pub mod models;
 pub mod openai;
 pub mod queue;
+pub mod rates;
 pub mod rpc;
 pub mod scheduler;
 pub mod sessions;

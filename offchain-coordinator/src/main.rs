@@ -111,6 +111,9 @@ struct Run {
 	/// How many tasks of one app can wait, unless its key says otherwise.
 	#[arg(long, default_value_t = Settings::default().max_queued_per_app)]
 	max_queued_per_app: usize,
+	/// How many tasks an app can submit in a minute, unless its key says otherwise.
+	#[arg(long, default_value_t = Settings::default().submits_per_minute, value_parser = clap::value_parser!(u32).range(1..))]
+	submits_per_minute: u32,
 	/// The most stake of a miner that counts in the draw, in CUC [default: no limit].
 	#[arg(long)]
 	weight_cap: Option<u64>,
@@ -267,6 +270,7 @@ impl Run {
 			pick_up_ms: self.pick_up_ms,
 			queue_timeout_ms: self.queue_timeout.saturating_mul(1_000),
 			max_queued: self.max_queued,
+			submits_per_minute: self.submits_per_minute,
 			max_queued_per_app: self.max_queued_per_app,
 			weight_cap: self.weight_cap.map_or(Balance::MAX, cap),
 			suspension_ms: self.suspension_ms,

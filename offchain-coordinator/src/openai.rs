@@ -6,6 +6,7 @@ use crate::{
 	apps::Caller,
 	coordinator::{disk, Coordinator, Result},
 	http::Peer,
+	rates,
 };
 use axum::{
 	body::Bytes,
@@ -413,6 +414,7 @@ impl From<ApiError> for Refused {
 		};
 		Self {
 			param,
+			retry_after_ms: rates::retry_after_ms(&error),
 			..Self::new(status, kind, code, error.message)
 		}
 	}

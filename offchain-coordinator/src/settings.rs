@@ -20,6 +20,8 @@ pub struct Settings {
 	pub max_queued: usize,
 	/// How many tasks of one app can wait, unless the app has a limit of its own.
 	pub max_queued_per_app: usize,
+	/// How many tasks an app can submit in a minute, unless it has a limit of its own.
+	pub submits_per_minute: u32,
 	/// The most stake that counts in the draw.
 	pub weight_cap: Balance,
 	/// A miner's first suspension; each further one in a row doubles it.
@@ -49,6 +51,7 @@ impl Default for Settings {
 			queue_timeout_ms: 600_000,
 			max_queued: 10_000,
 			max_queued_per_app: 1_000,
+			submits_per_minute: 600,
 			weight_cap: Balance::MAX,
 			suspension_ms: 5_000,
 			grace_ms: 20_000,

@@ -735,3 +735,70 @@ async fn a_batch_is_taken_task_by_task() {
 		.all(|reply| matches!(reply, BatchReply::Task(_))));
 	server.stop().await;
 }
+
+#[tokio::test]
+async fn submits_are_limited_for_each_app_and_keys_cannot_be_tried_faster() {
+	let directory = tempfile::tempdir().unwrap();
+	let settings = Settings {
+		submits_per_minute: 3,
+		..Settings::default()
+	};
+	let server = Server::start_with(directory.path(), settings, 1_000_000).await;
+	TestMiner::connect(&server, "alice").await;
+	for _ in 0..3 {
+		server.submit("a red apple").await;
+	}
+	let refused = server
+		.client
+		.task_submit(request("a red apple"), None)
+		.await;
+	let error = api_error(refused.unwrap_err());
+	assert_eq!(
+		(error.code, error.subject.as_deref()),
+		(ErrorCode::RateLimited, Some("retry_after_ms=20000"))
+	);
+	let http = reqwest::Client::new();
+	let request_picture = || {
+		let request = http.post(server.url("/v1/images/generations"));
+		request
+			.json(&serde_json::json!({"prompt": "a red apple"}))
+			.send()
+	};
+	let response = request_picture().await.unwrap();
+	assert_eq!(
+		(
+			response.status().as_u16(),
+			&response.headers()["retry-after"]
+		),
+		(429, &"20".parse().unwrap())
+	);
+
+	let wrong = client(&server, &bearer(&format!("ck_{}", "00".repeat(32))));
+	assert_eq!(
+		code(wrong.task_list(None, None, None).await),
+		ErrorCode::RateLimited
+	);
+	let limits = Limits {
+		submits_per_minute: Some(5),
+		..Limits::default()
+	};
+	let red = client(
+		&server,
+		&bearer(&key(directory.path(), "red", limits).await),
+	);
+	let batch = vec![
+		BatchTask {
+			spec: request("a red apple"),
+			options: None
+		};
+		7
+	];
+	let replies = red.task_submit_batch(batch).await.unwrap();
+	let taken = replies
+		.iter()
+		.filter(|reply| matches!(reply, BatchReply::Task(_)));
+	assert_eq!(taken.count(), 5, "a batch counts by its tasks");
+	server.pass(20_000);
+	server.submit("a red apple").await;
+	server.stop().await;
+}
