@@ -8,6 +8,7 @@ use cuckoo_primitives::{
 	WorkerSignature, H256,
 };
 use offchain_coordinator::{
+	apps::AppId,
 	draw::{ListEntries, ListRecord},
 	state::{Ending, Event},
 	store::{AttemptRow, Extra, NewTask, Store},
@@ -131,6 +132,7 @@ pub fn new_task(number: u64) -> NewTask {
 	id.copy_from_slice(&blake3::hash(&number.to_le_bytes()).as_bytes()[..16]);
 	NewTask {
 		id: TaskId(id),
+		app: AppId::new("bench"),
 		nonce: format!("{number:032x}"),
 		idempotency_key: None,
 		request_hash: H256::zero(),
@@ -145,6 +147,8 @@ pub fn new_task(number: u64) -> NewTask {
 			guidance_milli: 3_000,
 			scheduler: SchedulerKind::Ddim,
 		},
+		priority: 5,
 		queue_until_ms: u64::MAX,
+		max_wait_ms: None,
 	}
 }

@@ -23,8 +23,10 @@ pub struct Server {
 /// Opens the store in this folder as a coordinator does when it starts.
 pub async fn open(folder: &Path) -> anyhow::Result<Arc<Coordinator>> {
 	let settings = Settings {
-		// The load keeps more waiting than a usual queue takes.
+		// The load is one app that is more than any that is let in.
 		max_queued: 100_000,
+		max_queued_per_app: 100_000,
+		submits_per_minute: u32::MAX,
 		..Settings::default()
 	};
 	let key = population::worker(population::COORDINATOR);

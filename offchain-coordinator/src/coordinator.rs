@@ -2,6 +2,7 @@
 //! lets the store decide, and answers; the tables in memory follow the store's commits.
 
 use crate::{
+	apps::{App, Caller, KeyCache},
 	artifacts::Artifacts,
 	bans::Bans,
 	clock::Clock,
@@ -11,12 +12,14 @@ use crate::{
 	metrics::Metrics,
 	miners,
 	models::Catalogue,
+	rates::Rates,
 	sessions::{Challenges, CHALLENGE_TTL_MS},
 	settings::{Settings, POLL_WITHIN_MS},
 	settle,
 	state::{Ending, Event, Refusal},
 	store::{
-		Extra, NewTask, Store, StoreError, Submitted, TaskRow, TransitionRefused, TransitionResult,
+		Extra, NewTask, Past, ResultRow, Store, StoreError, Submitted, TaskRow, TransitionRefused,
+		TransitionResult,
 	},
 	verify,
 };
@@ -58,6 +61,9 @@ const LOCK_FILE: &str = "lock";
 /// Entries of a page when the caller does not say.
 const DEFAULT_PAGE: u32 = 100;
 
+/// Results from which is learned at start how long tasks take.
+const PAST_RESULTS: u32 = 256;
+
 /// What an operation gives.
 pub type Result<T> = std::result::Result<T, ApiError>;
 
@@ -93,6 +99,8 @@ pub struct Coordinator {
 	metrics: Metrics,
 	draining: AtomicBool,
 	stopping: AtomicBool,
+	keys: KeyCache,
+	rates: Rates,
 	live: Mutex<Live>,
 	schedule: Notify,
 	/// Held shared from the look for an artifact until a result names it.
@@ -137,6 +145,9 @@ impl Coordinator {
 			store.miners().await?,
 			rand::random(),
 		);
+		for past in store.last_results(PAST_RESULTS).await? {
+			live.learn(&past);
+		}
 		let open = store.open_tasks().await?;
 		let count = open.len();
 		let grace_ends_ms = clock.now_ms().saturating_add(settings.grace_ms);
@@ -169,6 +180,7 @@ impl Coordinator {
 			"the store is open"
 		);
 
+		let rates = Rates::new(clock.clone());
 		let coordinator = Arc::new(Self {
 			settings,
 			started_ms: clock.now_ms(),
@@ -181,6 +193,8 @@ impl Coordinator {
 			metrics,
 			draining: AtomicBool::new(false),
 			stopping: AtomicBool::new(false),
+			keys: KeyCache::default(),
+			rates,
 			live: Mutex::new(live),
 			schedule: Notify::new(),
 			naming: RwLock::new(()),
@@ -295,6 +309,14 @@ impl Coordinator {
 		&self.store
 	}
 
+	pub(crate) fn keys(&self) -> &KeyCache {
+		&self.keys
+	}
+
+	pub(crate) fn rates(&self) -> &Rates {
+		&self.rates
+	}
+
 	pub(crate) fn artifacts(&self) -> &Artifacts {
 		&self.artifacts
 	}
@@ -340,11 +362,15 @@ impl Coordinator {
 	/// Accepts a task: it is in the store when this returns.
 	pub async fn submit_task(
 		self: &Arc<Self>,
+		app: &App,
 		request: TaskRequest,
 		options: SubmitOptions,
 	) -> Result<TaskStatus> {
 		let _timer = self.metrics.task_submit();
 		let identity = self.identity()?;
+		self.check_rate(app)?;
+		let priority = settle::priority(options.priority)?;
+		let max_wait_ms = settle::max_wait_ms(options.max_wait_ms)?;
 		let key = options.idempotency_key;
 		if let Some(key) = &key {
 			check_key(key)?;
@@ -353,7 +379,7 @@ impl Coordinator {
 		if let Some(key) = &key {
 			let before = self
 				.store
-				.submitted_before(key, &request_hash)
+				.submitted_before(&app.id, key, &request_hash)
 				.await
 				.map_err(internal)?;
 			if let Some(before) = before {
@@ -369,6 +395,12 @@ impl Coordinator {
 			if live.queue.len() >= self.settings.max_queued {
 				return Err(ErrorCode::QueueFull.into());
 			}
+			let most = app.max_queued.unwrap_or(self.settings.max_queued_per_app);
+			if live.queue.count(&app.id) >= most {
+				let message =
+					format!("{most} tasks of this app wait, as many as may: try again later.");
+				return Err(ApiError::with_message(ErrorCode::AppQueueFull, message));
+			}
 			self.choose_model(&live, request.model.as_deref(), now_ms)?
 		};
 		let spec = settle::settle(request, &model, rand::random())?;
@@ -377,11 +409,18 @@ impl Coordinator {
 			.unwrap_or_else(|| hex::encode(rand::random::<[u8; 16]>()));
 		let new = NewTask {
 			id: TaskId::derive(&identity.operator, &spec.hash(), nonce.as_bytes()),
+			app: app.id.clone(),
 			nonce,
 			idempotency_key: key,
 			request_hash,
 			spec,
-			queue_until_ms: now_ms.saturating_add(self.settings.queue_timeout_ms),
+			priority,
+			queue_until_ms: now_ms.saturating_add(
+				self.settings
+					.queue_timeout_ms
+					.min(max_wait_ms.unwrap_or(u64::MAX)),
+			),
+			max_wait_ms,
 		};
 		let this = self.clone();
 		let after = move |submitted: &Submitted| {
@@ -403,16 +442,16 @@ impl Coordinator {
 		match submitted {
 			Submitted::Accepted(task) | Submitted::Repeated(task) => Ok(self.live().status(&task)),
 			Submitted::KeyTaken => {
-				let message = "This idempotency key was used for another request.";
-				Err(
-					ApiError::with_message(ErrorCode::IdempotencyKeyInvalid, message)
-						.about("idempotency_key"),
-				)
+				Err(key_invalid("This idempotency key was used for another request."))
 			},
+			Submitted::IdTaken => Err(key_invalid(
+				"Another app used this idempotency key for the same spec: use keys that nobody else \
+				 thinks of.",
+			)),
 		}
 	}
 
-	fn choose_model(
+	pub(crate) fn choose_model(
 		&self,
 		live: &Live,
 		asked: Option<&str>,
@@ -476,8 +515,16 @@ impl Coordinator {
 		})
 	}
 
+	/// Cancels a task that has not ended, for the app that submitted it.
+	pub async fn task_cancel(self: &Arc<Self>, caller: &Caller, id: TaskId) -> Result<TaskStatus> {
+		if self.app(caller).await?.id != self.task_row(&id).await?.app {
+			return Err(ApiError::new(ErrorCode::TaskNotFound).about(id));
+		}
+		self.cancel(id).await
+	}
+
 	/// Cancels a task that has not ended.
-	pub async fn task_cancel(self: &Arc<Self>, id: TaskId) -> Result<TaskStatus> {
+	pub(crate) async fn cancel(self: &Arc<Self>, id: TaskId) -> Result<TaskStatus> {
 		let extra = Extra::End {
 			ending: Ending::Cancelled,
 			reason: Some("the app cancelled it".into()),
@@ -872,7 +919,8 @@ impl Coordinator {
 			.result(&task.id, attempt)
 			.await
 			.map_err(internal)?;
-		let artifact = result.ok_or_else(|| broken("result"))?.commitment.output;
+		let result = result.ok_or_else(|| broken("result"))?;
+		let artifact = result.commitment.output;
 		let checked = match self.artifacts.read(&artifact).await {
 			Ok(bytes) => {
 				let (width, height) = (task.spec.width, task.spec.height);
@@ -896,7 +944,7 @@ impl Coordinator {
 					.transition(task.id, Event::Accept(attempt), extra)
 					.await?
 				{
-					Ok(_) => self.measure_attempt(&task.id, attempt).await,
+					Ok(_) => self.measure(task, attempt, result).await,
 					Err(refused) => {
 						tracing::error!(task = %task.id, ?refused, "a checked result was refused");
 						Err(broken("state"))
@@ -915,11 +963,22 @@ impl Coordinator {
 		}
 	}
 
-	async fn measure_attempt(&self, id: &TaskId, attempt: Attempt) -> Result<()> {
-		let row = self.store.attempt(id, attempt).await.map_err(internal)?;
-		if let Some((row, ended_ms)) = row.and_then(|row| row.ended_ms.map(|ended| (row, ended))) {
+	/// Learns from an accepted result how long such tasks take.
+	async fn measure(&self, task: TaskRow, attempt: Attempt, result: ResultRow) -> Result<()> {
+		let row = self
+			.store
+			.attempt(&task.id, attempt)
+			.await
+			.map_err(internal)?;
+		let row = row.ok_or_else(|| broken("attempt"))?;
+		if let Some(ended_ms) = row.ended_ms {
 			self.metrics.done(row.assigned_ms, ended_ms);
 		}
+		self.live().learn(&Past {
+			spec: task.spec,
+			commitment: result.commitment,
+			took_ms: result.submitted_ms.saturating_sub(row.assigned_ms),
+		});
 		Ok(())
 	}
 
@@ -1040,7 +1099,8 @@ impl Drop for Waiting<'_> {
 	}
 }
 
-fn lock(data_dir: &Path) -> std::result::Result<File, Error> {
+/// Keeps other processes out of the data directory as long as the file is open.
+pub(crate) fn lock(data_dir: &Path) -> std::result::Result<File, Error> {
 	let file = File::create(data_dir.join(LOCK_FILE))?;
 	match file.try_lock() {
 		Ok(()) => Ok(file),
@@ -1051,13 +1111,13 @@ fn lock(data_dir: &Path) -> std::result::Result<File, Error> {
 
 fn check_key(key: &str) -> Result<()> {
 	if key.is_empty() || key.len() > limits::MAX_IDEMPOTENCY_KEY_BYTES {
-		let message = "An idempotency key has 1 to 128 bytes.";
-		return Err(
-			ApiError::with_message(ErrorCode::IdempotencyKeyInvalid, message)
-				.about("idempotency_key"),
-		);
+		return Err(key_invalid("An idempotency key has 1 to 128 bytes."));
 	}
 	Ok(())
+}
+
+fn key_invalid(message: &str) -> ApiError {
+	ApiError::with_message(ErrorCode::IdempotencyKeyInvalid, message).about("idempotency_key")
 }
 
 /// Logs what went wrong under an id that the caller is told.

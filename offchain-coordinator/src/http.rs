@@ -2,13 +2,14 @@
 //! is alive and ready.
 
 use crate::{
+	apps::Caller,
 	artifacts::PutError,
 	coordinator::{disk, internal, Coordinator},
-	rpc,
+	openai, rpc,
 };
 use axum::{
 	body::{Body, BodyDataStream},
-	extract::{Path, Request, State},
+	extract::{Extension, Path, Request, State},
 	http::{header, HeaderMap, HeaderValue, StatusCode},
 	response::{IntoResponse, Response},
 	routing::get,
@@ -30,12 +31,13 @@ use jsonrpsee::server::{
 	stop_channel, BatchRequestConfig, HttpBody, PingConfig, Server, ServerConfig, TowerService,
 };
 use std::{
+	net::IpAddr,
 	sync::Arc,
 	time::{Duration, UNIX_EPOCH},
 };
 use tokio::{net::TcpListener, sync::Semaphore};
 use tokio_util::{io::ReaderStream, sync::CancellationToken, task::TaskTracker};
-use tower::Service;
+use tower::{Layer, Service};
 use tower_http::catch_panic::CatchPanicLayer;
 
 /// Largest JSON-RPC reply: the list of eligible miners in a draw's proof can be long.
@@ -114,8 +116,8 @@ pub async fn serve(
 			() = stop.cancelled() => break,
 			accepted = listener.accept() => accepted,
 		};
-		let stream = match accepted {
-			Ok((stream, _)) => stream,
+		let (stream, peer) = match accepted {
+			Ok(accepted) => accepted,
 			Err(error) => {
 				// Too many open files, or a client that has gone already.
 				tracing::warn!(%error, "a connection was not accepted");
@@ -125,7 +127,7 @@ pub async fn serve(
 		};
 		// Small messages go out at once; a socket that refuses that is as good.
 		let _ = stream.set_nodelay(true);
-		let service = TowerToHyperService::new(router.clone());
+		let service = TowerToHyperService::new(Extension(Peer(peer.ip())).layer(router.clone()));
 		let (connections, stop) = (connections.clone(), stop.clone());
 		open.spawn(async move {
 			let _place = place;
@@ -157,6 +159,7 @@ pub async fn serve(
 }
 
 fn router(shell: Shell) -> Router {
+	let openai = openai::routes(shell.coordinator.clone());
 	Router::new()
 		.route("/", axum::routing::any(json_rpc))
 		.route("/artifacts/{hash}", get(get_artifact).put(put_artifact))
@@ -168,11 +171,23 @@ fn router(shell: Shell) -> Router {
 				"There is nothing here: see docs/protocol.md.",
 			)
 		})
-		.layer(CatchPanicLayer::new())
 		.with_state(shell)
+		.merge(openai)
+		.layer(CatchPanicLayer::new())
 }
 
-async fn json_rpc(State(mut shell): State<Shell>, request: Request) -> Response {
+/// The address at the other end of a connection.
+#[derive(Clone, Copy)]
+pub(crate) struct Peer(pub(crate) IpAddr);
+
+async fn json_rpc(
+	State(mut shell): State<Shell>,
+	Extension(Peer(peer)): Extension<Peer>,
+	mut request: Request,
+) -> Response {
+	let trust_proxy = shell.coordinator.settings().trust_proxy;
+	let caller = Caller::new(request.headers(), peer, trust_proxy);
+	request.extensions_mut().insert(caller);
 	let reply = shell.rpc.call(request);
 	match tokio::time::timeout(REQUEST_TIMEOUT, reply).await {
 		Ok(Ok(response)) => response.map(body),

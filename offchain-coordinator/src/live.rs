@@ -10,6 +10,7 @@ use crate::{
 	bans::Bans,
 	clock::UnixMs,
 	draw::{DrawTables, ListRecord, MAX_WEIGHT},
+	eta::{Slots, Speeds},
 	health::Health,
 	leases::{Lease, Leases},
 	miners::{Miner, ATTEMPTS_PER_SLOT},
@@ -17,6 +18,7 @@ use crate::{
 	queue::{Queue, Waiting},
 	sessions::{Challenges, Sessions},
 	settings::Settings,
+	settle,
 	state::{Ending, Stage},
 	store::{MinerRow, TaskRow, Transition},
 };
@@ -43,6 +45,9 @@ const SESSION_IDLE_MS: u64 = 600_000;
 
 /// How often all miners are looked at again for what only time changes.
 const REFRESH_MS: u64 = 1_000;
+
+/// With so many miners or more, their slots are counted once in [`REFRESH_MS`].
+const COUNT_SLOTS_BELOW: usize = 32;
 
 /// With more miners than this, ranks are up to [`REFRESH_MS`] old.
 const RANK_ALWAYS_BELOW: usize = 1_000;
@@ -117,6 +122,10 @@ pub struct Live {
 	pub sessions: Sessions,
 	/// What is to be signed to log in.
 	pub challenges: Challenges,
+	/// How long tasks took of late.
+	speeds: Speeds,
+	/// The slots that serve each model, as of the last refresh, when the miners are many.
+	slots: HashMap<ModelHash, Slots>,
 	/// The models that were declared.
 	pub models: Catalogue,
 	/// The tasks that wait.
@@ -152,6 +161,8 @@ impl Live {
 			ranking: (0, Vec::new()),
 			sessions: Sessions::default(),
 			challenges,
+			speeds: Speeds::default(),
+			slots: HashMap::new(),
 			models,
 			queue: Queue::default(),
 			leases: Leases::default(),
@@ -252,6 +263,9 @@ impl Live {
 		let accounts: Vec<AccountId> = self.miners.keys().cloned().collect();
 		for account in &accounts {
 			self.refresh(account, now_ms);
+		}
+		if accounts.len() >= COUNT_SLOTS_BELOW {
+			self.slots = self.count_slots(|_| true);
 		}
 	}
 
@@ -531,7 +545,8 @@ impl Live {
 
 	// The draw
 
-	/// Draws miners for up to `limit` waiting tasks: the oldest first, as long as somebody is eligible.
+	/// Draws miners for up to `limit` waiting tasks in the queue's order, as long as somebody is
+	/// eligible.
 	/// Each draw takes its task off the queue and a slot off its miner.
 	pub fn draw(&mut self, coordinator: &AccountId, limit: usize, now_ms: UnixMs) -> Vec<Draw> {
 		let Some(registry) = self.registry.clone() else {
@@ -559,7 +574,7 @@ impl Live {
 		if self.draw.model_weight(model) == 0 {
 			return None;
 		}
-		// Only a task that some miners failed can find nobody here and let younger ones pass.
+		// Only a task that some miners failed can find nobody here and let later ones pass.
 		let mut found = None;
 		for waiting in self.queue.line(model) {
 			let excluded = self.excluded(waiting, now_ms);
@@ -574,7 +589,7 @@ impl Live {
 		}
 		let (waiting, drawn) = found?;
 		let worker = self.miners.get(&drawn.miner)?.worker;
-		self.queue.remove(model, waiting.seq);
+		self.queue.take(waiting.seq);
 		let work_ms = self
 			.settings
 			.lease_per_step_ms
@@ -653,7 +668,7 @@ impl Live {
 			self.refresh(&account, now_ms);
 		}
 		if let Some(waiting) = waiting {
-			self.queue.insert(waiting);
+			self.queue.put_back(waiting);
 		}
 	}
 
@@ -661,16 +676,7 @@ impl Live {
 
 	/// Puts a task that waits in its place.
 	pub fn enqueue(&mut self, task: &TaskRow, stage: &Stage) {
-		self.queue.insert(Waiting {
-			seq: task.seq,
-			task: task.id,
-			model: task.spec.model,
-			spec_hash: task.spec_hash,
-			steps: task.spec.steps,
-			next_attempt: stage.next_attempt(),
-			failed_miners: stage.failed_miners.clone(),
-			until_ms: task.queue_until_ms,
-		});
+		self.queue.insert(waiting(task, stage));
 	}
 
 	/// Follows a transition that was committed. A draw's is followed by [`Live::drawn`].
@@ -688,9 +694,9 @@ impl Live {
 			_ => self.leases.remove(&task.id),
 		};
 		match after.state {
-			TaskState::Queued => self.enqueue(task, after),
+			TaskState::Queued => self.queue.put_back(waiting(task, after)),
 			TaskState::Cancelled | TaskState::Expired => {
-				self.queue.remove(&task.spec.model, task.seq);
+				self.queue.remove(task.seq);
 			},
 			_ => {},
 		}
@@ -745,7 +751,11 @@ impl Live {
 			state: task.state,
 			spec: task.spec.clone().into(),
 			spec_hash: task.spec_hash,
-			position: (task.state == TaskState::Queued).then(|| self.queue.before(task.seq)),
+			position: self
+				.queue
+				.get(task.seq)
+				.map(|waiting| self.queue.before(waiting)),
+			eta_ms: self.eta_ms(task, steps_done),
 			steps_done,
 			attempt: task.attempt,
 			miner: task.miner.clone(),
@@ -792,6 +802,23 @@ impl Live {
 	}
 }
 
+/// What the queue must know of a task.
+fn waiting(task: &TaskRow, stage: &Stage) -> Waiting {
+	Waiting {
+		seq: task.seq,
+		task: task.id,
+		app: task.app.clone(),
+		priority: task.priority,
+		model: task.spec.model,
+		spec_hash: task.spec_hash,
+		steps: task.spec.steps,
+		pixel_steps: settle::pixel_steps(&task.spec),
+		next_attempt: stage.next_attempt(),
+		failed_miners: stage.failed_miners.clone(),
+		until_ms: task.queue_until_ms,
+	}
+}
+
 /// Whether an operator can mine.
 pub fn check_operator(operator: &Operator, registry: &Registry) -> Result<(), ApiError> {
 	let account = &operator.account;
@@ -826,5 +853,6 @@ fn share_ppm(weight: Balance, total: Balance) -> u32 {
 	(weight * WHOLE / total).min(WHOLE) as u32
 }
 
+mod foresee;
 #[cfg(test)]
 mod tests;

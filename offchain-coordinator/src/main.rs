@@ -1,4 +1,4 @@
-//! `offchain-coordinator run`: see docs/coordinator.md.
+//! `offchain-coordinator`: see docs/coordinator.md.
 
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
@@ -11,7 +11,9 @@ use offchain_coordinator::{
 	coordinator::Coordinator,
 	drain,
 	flags::ConfigArgs,
-	http, retention, scheduler,
+	http,
+	keys::commands::KeysArgs,
+	retention, scheduler,
 };
 use std::{
 	io::{IsTerminal, Write},
@@ -46,6 +48,8 @@ enum Command {
 	CheckConfig(Box<ConfigArgs>),
 	/// Asks a running coordinator on this machine, or tells it what to do.
 	Admin(Admin),
+	/// Makes, lists and revokes apps' API keys, also while the coordinator runs.
+	Keys(KeysArgs),
 	/// Watches a running coordinator on this machine, until Ctrl-C.
 	Top(Top),
 }
@@ -67,6 +71,7 @@ fn main() -> ExitCode {
 		Command::Run(arguments) => start(&arguments.config),
 		Command::CheckConfig(arguments) => return check_config(&arguments),
 		Command::Admin(admin) => ask(&admin),
+		Command::Keys(arguments) => keys(arguments),
 		Command::Top(top) => watch(&top),
 	};
 	match done {
@@ -115,6 +120,18 @@ fn ask(admin: &Admin) -> anyhow::Result<()> {
 	Ok(())
 }
 
+fn keys(arguments: KeysArgs) -> anyhow::Result<()> {
+	let data_dir = data_dir(arguments.data_dir)?;
+	let run = arguments.command.run(&data_dir, Clock::System.now_ms());
+	let reply = small_runtime()?.block_on(run)?;
+	// The key, before the note on it: who cannot take it must not think that it is there.
+	std::io::stdout().write_all(reply.output.as_bytes())?;
+	if let Some(note) = reply.note {
+		eprintln!("{note}");
+	}
+	Ok(())
+}
+
 fn watch(top: &Top) -> anyhow::Result<()> {
 	small_runtime()?.block_on(top.run())
 }
@@ -141,10 +158,7 @@ fn start(arguments: &ConfigArgs) -> anyhow::Result<()> {
 
 async fn run(config: Config) -> anyhow::Result<()> {
 	let key = load_worker_key(config.worker_key.as_deref(), WORKER_VARIABLE)?;
-	let data_dir = match config.data_dir.clone() {
-		Some(directory) => directory,
-		None => default_data_dir().context("no home folder: name a folder by --data-dir")?,
-	};
+	let data_dir = data_dir(config.data_dir.clone())?;
 	let coordinator = Coordinator::open(&data_dir, key, config.settings.clone(), Clock::System)
 		.await
 		.with_context(|| format!("cannot start in {}", data_dir.display()))?;
@@ -233,9 +247,14 @@ impl Signals {
 	}
 }
 
-fn default_data_dir() -> Option<PathBuf> {
-	let folders = directories::ProjectDirs::from("network", "Cuckoo", "cuckoo")?;
-	Some(folders.data_dir().join("coordinator"))
+fn data_dir(given: Option<PathBuf>) -> anyhow::Result<PathBuf> {
+	let users = || {
+		let folders = directories::ProjectDirs::from("network", "Cuckoo", "cuckoo")?;
+		Some(folders.data_dir().join("coordinator"))
+	};
+	given
+		.or_else(users)
+		.context("no home folder: name a folder by --data-dir")
 }
 
 fn start_log(format: LogFormat) {

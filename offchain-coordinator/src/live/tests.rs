@@ -3,6 +3,7 @@
 
 use super::*;
 use crate::{
+	apps::AppId,
 	draw::{tests::recorded, ListEntries},
 	state::Event,
 };
@@ -280,10 +281,12 @@ impl World {
 		let task = TaskRow {
 			seq,
 			id: TaskId(id),
+			app: AppId::new("app"),
 			nonce: String::new(),
 			request_hash: H256::zero(),
 			spec_hash: spec.hash(),
 			spec,
+			priority: 5,
 			state: TaskState::Queued,
 			attempt: None,
 			miner: None,
@@ -291,6 +294,7 @@ impl World {
 			created_ms: self.now_ms,
 			updated_ms: self.now_ms,
 			queue_until_ms: UnixMs::MAX,
+			max_wait_ms: None,
 		};
 		self.live.enqueue(&task, &Stage::new());
 		self.tasks.insert(task.id, (task, Stage::new()));

@@ -6,6 +6,7 @@ use super::{
 	Result, Store, StoreError, TransitionRefused, TransitionResult,
 };
 use crate::{
+	apps::AppId,
 	clock::UnixMs,
 	draw::{replay, ListEntries, ListRecord},
 	state::{Ending, Event, Stage},
@@ -25,6 +26,8 @@ use sqlx::{sqlite::SqliteConnection, Row};
 pub struct NewTask {
 	/// Its id.
 	pub id: TaskId,
+	/// Who submits it.
+	pub app: AppId,
 	/// The id's nonce.
 	pub nonce: String,
 	/// The app's key, if it gave one.
@@ -33,8 +36,12 @@ pub struct NewTask {
 	pub request_hash: H256,
 	/// What is to be made.
 	pub spec: TaskSpec,
+	/// Its place among its app's.
+	pub priority: u8,
 	/// When it stops waiting.
 	pub queue_until_ms: UnixMs,
+	/// How long it waits at most each time, if the app said so.
+	pub max_wait_ms: Option<u64>,
 }
 
 /// How a submit of a task went.
@@ -46,6 +53,8 @@ pub enum Submitted {
 	Repeated(TaskRow),
 	/// The key was given before, for another request.
 	KeyTaken,
+	/// Another app has given the key, for the same spec: the two tasks would have one id.
+	IdTaken,
 }
 
 /// What a transition brings with it, in the same transaction.
@@ -75,7 +84,7 @@ pub enum Extra {
 		ending: Ending,
 		/// Why, as a sentence.
 		reason: Option<String>,
-		/// Until when the task waits, if it goes back to the queue.
+		/// Until when the task waits, if it goes back to the queue and the app set no sooner end.
 		queue_until_ms: UnixMs,
 	},
 	/// With `Expire`: why.
@@ -117,24 +126,30 @@ impl Store {
 		let work = job(move |connection| {
 			Box::pin(async move {
 				if let Some(key) = &new.idempotency_key {
-					if let Some(task) = by_key(&mut *connection, key).await? {
+					if let Some(task) = by_key(&mut *connection, &new.app, key).await? {
 						return Ok(repeated(task, &new.request_hash));
 					}
 				}
+				if task(&mut *connection, &new.id).await?.is_some() {
+					return Ok(Submitted::IdTaken);
+				}
 				sqlx::query(
-					"INSERT INTO tasks (id, nonce, idempotency_key, request_hash, spec, spec_hash, \
-					 state, created_ms, updated_ms, queue_until_ms) \
-					 VALUES (?, ?, ?, ?, ?, ?, 'queued', ?, ?, ?)",
+					"INSERT INTO tasks (id, app, nonce, idempotency_key, request_hash, spec, \
+					 spec_hash, priority, state, created_ms, updated_ms, queue_until_ms, \
+					 max_wait_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'queued', ?, ?, ?, ?)",
 				)
 				.bind(new.id.encode())
+				.bind(new.app.as_str())
 				.bind(&new.nonce)
 				.bind(&new.idempotency_key)
 				.bind(new.request_hash.as_bytes())
 				.bind(new.spec.encode())
 				.bind(new.spec.hash().as_bytes())
+				.bind(new.priority)
 				.bind(stored_ms(now_ms))
 				.bind(stored_ms(now_ms))
 				.bind(stored_ms(new.queue_until_ms))
+				.bind(new.max_wait_ms.map(stored_ms))
 				.execute(&mut *connection)
 				.await?;
 				let task = task(connection, &new.id).await?;
@@ -145,14 +160,15 @@ impl Store {
 		self.writer.write(work, after).await
 	}
 
-	/// The outcome of an earlier submit with this key.
+	/// The outcome of an earlier submit of this app with this key.
 	pub async fn submitted_before(
 		&self,
+		app: &AppId,
 		key: &str,
 		request_hash: &H256,
 	) -> Result<Option<Submitted>> {
 		let mut reader = self.readers.acquire().await?;
-		let task = by_key(&mut reader, key).await?;
+		let task = by_key(&mut reader, app, key).await?;
 		Ok(task.map(|task| repeated(task, request_hash)))
 	}
 
@@ -274,8 +290,13 @@ fn repeated(task: TaskRow, request_hash: &H256) -> Submitted {
 	}
 }
 
-async fn by_key(connection: &mut SqliteConnection, key: &str) -> Result<Option<TaskRow>> {
-	let row = sqlx::query("SELECT * FROM tasks WHERE idempotency_key = ?")
+async fn by_key(
+	connection: &mut SqliteConnection,
+	app: &AppId,
+	key: &str,
+) -> Result<Option<TaskRow>> {
+	let row = sqlx::query("SELECT * FROM tasks WHERE app = ? AND idempotency_key = ?")
+		.bind(app.as_str())
 		.bind(key)
 		.fetch_optional(connection)
 		.await?;
@@ -379,7 +400,8 @@ async fn transition(
 				(TaskState::Failed, Some(last)) => Some(given_up(&after, last)),
 				(_, reason) => reason.clone(),
 			};
-			new.queue_until_ms = *queue_until_ms;
+			let own_limit_ms = old.max_wait_ms.map(|wait| now_ms.saturating_add(wait));
+			new.queue_until_ms = own_limit_ms.unwrap_or(u64::MAX).min(*queue_until_ms);
 			// A task that is cancelled while it waits has no attempt to end.
 			if let (Some(attempt), Some(miner), true) = (
 				before.attempt,

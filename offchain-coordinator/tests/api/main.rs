@@ -1,11 +1,13 @@
 //! The coordinator over its real port.
 
 mod admin;
+mod apps;
 mod bad_input;
 mod drain;
 mod flow;
 mod harness;
 mod leases;
 mod monitoring;
+mod openai;
 mod restart;
 mod retention;
