@@ -6,9 +6,9 @@
 
 use crate::{
 	coordinator::{disk, internal, Coordinator, Result},
-	store::Removed,
+	store::{Removed, StoreError},
 };
-use std::{sync::Arc, time::Duration};
+use std::{future::Future, sync::Arc, time::Duration};
 use tokio_util::sync::CancellationToken;
 
 /// How often to look for what can go.
@@ -41,28 +41,32 @@ pub async fn pass(coordinator: &Coordinator) -> Result<u64> {
 	let (settings, store) = (coordinator.settings(), coordinator.store());
 	let before = |keep_ms: u64| coordinator.now_ms().saturating_sub(keep_ms);
 	let mut rows = 0;
-	while settings.retention_ms > 0 {
-		let removed = store.remove_tasks(before(settings.retention_ms)).await;
-		let removed = removed.map_err(internal)?;
-		if removed.rows == 0 {
-			break;
-		}
-		rows += removed.rows;
-		let_go(coordinator, &removed).await?;
+	if settings.retention_ms > 0 {
+		let remove = || store.remove_tasks(before(settings.retention_ms));
+		rows += all(coordinator, remove).await?;
 	}
-	while settings.artifact_retention_ms > 0 {
-		let before_ms = before(settings.artifact_retention_ms);
-		let removed = store
-			.remove_artifacts(before_ms, coordinator.now_ms())
-			.await;
-		let removed = removed.map_err(internal)?;
-		if removed.rows == 0 {
-			break;
-		}
-		rows += removed.rows;
-		let_go(coordinator, &removed).await?;
+	if settings.artifact_retention_ms > 0 {
+		let before_ms = || before(settings.artifact_retention_ms);
+		let remove = || store.remove_artifacts(before_ms(), coordinator.now_ms());
+		rows += all(coordinator, remove).await?;
 	}
 	Ok(rows)
+}
+
+/// Removes as long as there is something to remove; gives the number of rows.
+async fn all<R>(coordinator: &Coordinator, remove: impl Fn() -> R) -> Result<u64>
+where
+	R: Future<Output = std::result::Result<Removed, StoreError>>,
+{
+	let mut rows = 0;
+	loop {
+		let removed = remove().await.map_err(internal)?;
+		if removed.rows == 0 {
+			return Ok(rows);
+		}
+		rows += removed.rows;
+		let_go(coordinator, &removed).await?;
+	}
 }
 
 async fn forget_bans(coordinator: &Coordinator) -> Result<()> {
