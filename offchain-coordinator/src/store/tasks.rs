@@ -130,13 +130,11 @@ impl Store {
 						return Ok(repeated(task, &new.request_hash));
 					}
 				}
-				if task(&mut *connection, &new.id).await?.is_some() {
-					return Ok(Submitted::IdTaken);
-				}
-				sqlx::query(
+				let row = sqlx::query(
 					"INSERT INTO tasks (id, app, nonce, idempotency_key, request_hash, spec, \
 					 spec_hash, priority, state, created_ms, updated_ms, queue_until_ms, \
-					 max_wait_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'queued', ?, ?, ?, ?)",
+					 max_wait_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'queued', ?, ?, ?, ?) \
+					 ON CONFLICT (id) DO NOTHING RETURNING *",
 				)
 				.bind(new.id.encode())
 				.bind(new.app.as_str())
@@ -150,11 +148,12 @@ impl Store {
 				.bind(stored_ms(now_ms))
 				.bind(stored_ms(new.queue_until_ms))
 				.bind(new.max_wait_ms.map(stored_ms))
-				.execute(&mut *connection)
+				.fetch_optional(connection)
 				.await?;
-				let task = task(connection, &new.id).await?;
-				task.map(Submitted::Accepted)
-					.ok_or(StoreError::Corrupt("task"))
+				match row {
+					Some(row) => Ok(Submitted::Accepted(TaskRow::from_row(&row)?)),
+					None => Ok(Submitted::IdTaken),
+				}
 			})
 		});
 		self.writer.write(work, after).await
@@ -311,14 +310,19 @@ async fn task(connection: &mut SqliteConnection, id: &TaskId) -> Result<Option<T
 	row.as_ref().map(TaskRow::from_row).transpose()
 }
 
-/// The task's stage, with its failures counted from its attempts.
-async fn stage(connection: &mut SqliteConnection, task: &TaskRow) -> Result<Stage> {
-	let mut stage = Stage {
+/// The task's stage as if nothing had failed.
+fn stage_without_failures(task: &TaskRow) -> Stage {
+	Stage {
 		state: task.state,
 		attempt: task.attempt,
 		failures: 0,
 		failed_miners: Vec::new(),
-	};
+	}
+}
+
+/// The task's stage, with its failures counted from its attempts.
+async fn stage(connection: &mut SqliteConnection, task: &TaskRow) -> Result<Stage> {
+	let mut stage = stage_without_failures(task);
 	if task.attempt.is_none() {
 		return Ok(stage);
 	}
@@ -357,7 +361,11 @@ async fn transition(
 	let Some(old) = task(&mut *connection, &id).await? else {
 		return Ok(Err(TransitionRefused::NoTask));
 	};
-	let before = stage(&mut *connection, &old).await?;
+	let before = if event.counts_failures() {
+		stage(&mut *connection, &old).await?
+	} else {
+		stage_without_failures(&old)
+	};
 	let after = match before.after(event) {
 		Ok(after) => after,
 		Err(refusal) => return Ok(Err(TransitionRefused::By(refusal))),
