@@ -141,10 +141,7 @@ fn start(arguments: &ConfigArgs) -> anyhow::Result<()> {
 
 async fn run(config: Config) -> anyhow::Result<()> {
 	let key = load_worker_key(config.worker_key.as_deref(), WORKER_VARIABLE)?;
-	let data_dir = match config.data_dir.clone() {
-		Some(directory) => directory,
-		None => default_data_dir().context("no home folder: name a folder by --data-dir")?,
-	};
+	let data_dir = data_dir(config.data_dir.clone())?;
 	let coordinator = Coordinator::open(&data_dir, key, config.settings.clone(), Clock::System)
 		.await
 		.with_context(|| format!("cannot start in {}", data_dir.display()))?;
@@ -231,6 +228,12 @@ impl Signals {
 			_ = self.interrupt.recv() => {},
 		}
 	}
+}
+
+fn data_dir(given: Option<PathBuf>) -> anyhow::Result<PathBuf> {
+	given
+		.or_else(default_data_dir)
+		.context("no home folder: name a folder by --data-dir")
 }
 
 fn default_data_dir() -> Option<PathBuf> {

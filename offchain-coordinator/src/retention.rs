@@ -38,31 +38,47 @@ pub async fn run(coordinator: Arc<Coordinator>, stop: CancellationToken) {
 /// Removes everything that can go now; gives the number of tasks, and of artifacts whose tasks stay.
 pub async fn pass(coordinator: &Coordinator) -> Result<u64> {
 	forget_bans(coordinator).await?;
-	let (settings, store) = (coordinator.settings(), coordinator.store());
-	let before = |keep_ms: u64| coordinator.now_ms().saturating_sub(keep_ms);
+	let settings = coordinator.settings();
 	let mut rows = 0;
-	while settings.retention_ms > 0 {
-		let removed = store.remove_tasks(before(settings.retention_ms)).await;
+	if settings.retention_ms > 0 {
+		rows += remove_tasks(coordinator, settings.retention_ms).await?;
+	}
+	if settings.artifact_retention_ms > 0 {
+		rows += remove_artifacts(coordinator, settings.artifact_retention_ms).await?;
+	}
+	Ok(rows)
+}
+
+async fn remove_tasks(coordinator: &Coordinator, keep_ms: u64) -> Result<u64> {
+	let mut rows = 0;
+	loop {
+		let before_ms = coordinator.now_ms().saturating_sub(keep_ms);
+		let removed = coordinator.store().remove_tasks(before_ms).await;
 		let removed = removed.map_err(internal)?;
 		if removed.rows == 0 {
-			break;
+			return Ok(rows);
 		}
 		rows += removed.rows;
 		let_go(coordinator, &removed).await?;
 	}
-	while settings.artifact_retention_ms > 0 {
-		let before_ms = before(settings.artifact_retention_ms);
-		let removed = store
-			.remove_artifacts(before_ms, coordinator.now_ms())
+}
+
+async fn remove_artifacts(coordinator: &Coordinator, keep_ms: u64) -> Result<u64> {
+	let mut rows = 0;
+	loop {
+		let now_ms = coordinator.now_ms();
+		let before_ms = now_ms.saturating_sub(keep_ms);
+		let removed = coordinator
+			.store()
+			.remove_artifacts(before_ms, now_ms)
 			.await;
 		let removed = removed.map_err(internal)?;
 		if removed.rows == 0 {
-			break;
+			return Ok(rows);
 		}
 		rows += removed.rows;
 		let_go(coordinator, &removed).await?;
 	}
-	Ok(rows)
 }
 
 async fn forget_bans(coordinator: &Coordinator) -> Result<()> {

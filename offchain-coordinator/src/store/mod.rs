@@ -7,6 +7,7 @@
 //! after the commit. The `after` of a write runs in the order of commits, which is how the tables in
 //! memory never fall behind or get ahead of the store.
 
+mod lists;
 mod operations;
 mod retention;
 mod rows;

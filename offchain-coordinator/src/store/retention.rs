@@ -1,7 +1,12 @@
 //! Removes what has been kept for long enough, a bounded number of rows in each transaction, so that
 //! the writer is never held for long.
 
-use super::{rows::stored_ms, writer::job, Result, Store};
+use super::{
+	lists::{lists_of, remove_unnamed},
+	rows::stored_ms,
+	writer::job,
+	Result, Store,
+};
 use crate::clock::UnixMs;
 use cuckoo_primitives::H256;
 use sqlx::{sqlite::SqliteConnection, Row};
@@ -27,11 +32,11 @@ impl Store {
 				let mut removed = Removed::default();
 				let mut lists = BTreeSet::new();
 				for task in ended_tasks(&mut *connection, before_ms).await? {
-					remove_task(&mut *connection, &task, &mut removed.artifacts, &mut lists)
-						.await?;
+					lists.extend(lists_of(&mut *connection, &task).await?);
+					remove_task(&mut *connection, &task, &mut removed.artifacts).await?;
 					removed.rows += 1;
 				}
-				remove_unnamed_lists(connection, &lists).await?;
+				remove_unnamed(connection, &lists).await?;
 				Ok(removed)
 			})
 		});
@@ -98,7 +103,6 @@ async fn remove_task(
 	connection: &mut SqliteConnection,
 	task: &[u8],
 	artifacts: &mut BTreeSet<H256>,
-	lists: &mut BTreeSet<Vec<u8>>,
 ) -> Result<()> {
 	let rows = sqlx::query("DELETE FROM results WHERE task = ? RETURNING artifact")
 		.bind(task)
@@ -107,32 +111,14 @@ async fn remove_task(
 	for row in &rows {
 		artifacts.insert(artifact(row)?);
 	}
-	let roots: Vec<Vec<u8>> =
-		sqlx::query_scalar("DELETE FROM attempts WHERE task = ? RETURNING eligible_root")
+	for delete in [
+		"DELETE FROM attempts WHERE task = ?",
+		"DELETE FROM tasks WHERE id = ?",
+	] {
+		sqlx::query(delete)
 			.bind(task)
-			.fetch_all(&mut *connection)
+			.execute(&mut *connection)
 			.await?;
-	lists.extend(roots);
-	sqlx::query("DELETE FROM tasks WHERE id = ?")
-		.bind(task)
-		.execute(connection)
-		.await?;
-	Ok(())
-}
-
-/// Removes those of the lists that no attempt names any more. The one place where lists go.
-async fn remove_unnamed_lists(
-	connection: &mut SqliteConnection,
-	roots: &BTreeSet<Vec<u8>>,
-) -> Result<()> {
-	for root in roots {
-		sqlx::query(
-			"DELETE FROM eligible_lists WHERE root = ?1 \
-			 AND NOT EXISTS (SELECT 1 FROM attempts WHERE eligible_root = ?1)",
-		)
-		.bind(root)
-		.execute(&mut *connection)
-		.await?;
 	}
 	Ok(())
 }

@@ -2,6 +2,7 @@
 
 mod admin;
 mod bad_input;
+mod configuration;
 mod drain;
 mod flow;
 mod harness;
