@@ -3,6 +3,7 @@
 
 use crate::{
 	artifacts::PutError,
+	connections,
 	coordinator::{disk, internal, Coordinator},
 	rpc,
 };
@@ -21,11 +22,6 @@ use cuckoo_coordinator_api::{
 use cuckoo_primitives::H256;
 use futures::StreamExt;
 use httpdate::fmt_http_date;
-use hyper_util::{
-	rt::{TokioExecutor, TokioIo, TokioTimer},
-	server::conn::auto,
-	service::TowerToHyperService,
-};
 use jsonrpsee::server::{
 	stop_channel, BatchRequestConfig, HttpBody, PingConfig, Server, ServerConfig, TowerService,
 };
@@ -33,8 +29,8 @@ use std::{
 	sync::Arc,
 	time::{Duration, UNIX_EPOCH},
 };
-use tokio::{net::TcpListener, sync::Semaphore};
-use tokio_util::{io::ReaderStream, sync::CancellationToken, task::TaskTracker};
+use tokio::net::TcpListener;
+use tokio_util::{io::ReaderStream, sync::CancellationToken};
 use tower::Service;
 use tower_http::catch_panic::CatchPanicLayer;
 
@@ -46,12 +42,6 @@ const MAX_BATCH: u32 = 32;
 const MAX_SUBSCRIPTIONS: u32 = 128;
 /// Messages that a slow WebSocket client can be behind.
 const MESSAGE_BUFFER: u32 = 64;
-/// How long a client may take to send a request's head.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(15);
-/// Longest head of a request, in bytes.
-const MAX_HEADER_BYTES: usize = 16 * 1024;
-/// Most header fields.
-const MAX_HEADERS: usize = 64;
 /// How long an upload may take.
 const UPLOAD_TIMEOUT: Duration = Duration::from_secs(300);
 /// Most bytes of a refused upload that are taken in.
@@ -96,64 +86,19 @@ pub async fn serve(
 		.build(rpc::methods(coordinator.clone()), stop_rpc);
 	let router = router(Shell { coordinator, rpc });
 
-	let mut connections = auto::Builder::new(TokioExecutor::new()).http1_only();
-	connections
-		.http1()
-		.timer(TokioTimer::new())
-		.header_read_timeout(HEADER_TIMEOUT)
-		.max_buf_size(MAX_HEADER_BYTES)
-		.max_headers(MAX_HEADERS);
-	let places = Arc::new(Semaphore::new(max_connections as usize));
-	let open = TaskTracker::new();
-	loop {
-		let place = tokio::select! {
-			() = stop.cancelled() => break,
-			place = places.clone().acquire_owned() => place,
-		};
-		let accepted = tokio::select! {
-			() = stop.cancelled() => break,
-			accepted = listener.accept() => accepted,
-		};
-		let stream = match accepted {
-			Ok((stream, _)) => stream,
-			Err(error) => {
-				// Too many open files, or a client that has gone already.
-				tracing::warn!(%error, "a connection was not accepted");
-				tokio::time::sleep(Duration::from_millis(50)).await;
-				continue;
-			},
-		};
-		// Small messages go out at once; a socket that refuses that is as good.
-		let _ = stream.set_nodelay(true);
-		let service = TowerToHyperService::new(router.clone());
-		let (connections, stop) = (connections.clone(), stop.clone());
-		open.spawn(async move {
-			let _place = place;
-			let connection =
-				connections.serve_connection_with_upgrades(TokioIo::new(stream), service);
-			tokio::pin!(connection);
-			let ended = tokio::select! {
-				ended = &mut connection => ended,
-				() = stop.cancelled() => {
-					connection.as_mut().graceful_shutdown();
-					connection.await
-				},
-			};
-			if let Err(error) = ended {
-				tracing::debug!(%error, "a connection broke");
-			}
-		});
-	}
-	drop(listener);
-	// An error means that it has stopped already.
-	let _ = rpc_handle.stop();
-	open.close();
-	if tokio::time::timeout(STOP_TIMEOUT, open.wait())
-		.await
-		.is_err()
-	{
-		tracing::warn!(connections = open.len(), "connections were cut off");
-	}
+	let connections = connections::serve(
+		listener,
+		max_connections,
+		STOP_TIMEOUT,
+		stop.clone(),
+		|_peer| router.clone(),
+	);
+	let end_rpc = async {
+		stop.cancelled().await;
+		// An error means that it has stopped already.
+		let _ = rpc_handle.stop();
+	};
+	tokio::join!(connections, end_rpc);
 }
 
 fn router(shell: Shell) -> Router {
