@@ -893,7 +893,10 @@ impl Coordinator {
 					.transition(task.id, Event::Accept(attempt), extra)
 					.await?
 				{
-					Ok(_) => self.measure_attempt(&task.id, attempt).await,
+					Ok(_) => {
+						self.measure_attempt(&task.id, attempt).await;
+						Ok(())
+					},
 					Err(refused) => {
 						tracing::error!(task = %task.id, ?refused, "a checked result was refused");
 						Err(broken("state"))
@@ -912,12 +915,12 @@ impl Coordinator {
 		}
 	}
 
-	async fn measure_attempt(&self, id: &TaskId, attempt: Attempt) -> Result<()> {
-		let row = self.store.attempt(id, attempt).await.map_err(internal)?;
-		if let Some((row, ended_ms)) = row.and_then(|row| row.ended_ms.map(|ended| (row, ended))) {
+	async fn measure_attempt(&self, id: &TaskId, attempt: Attempt) {
+		// The result stands also if it cannot be measured.
+		if let Ok(Some(row)) = self.store.attempt(id, attempt).await {
+			let ended_ms = row.ended_ms.unwrap_or_else(|| self.now_ms());
 			self.metrics.done(row.assigned_ms, ended_ms);
 		}
-		Ok(())
 	}
 
 	/// Notes an upload by the miner that has this session. It must hold a lease.
