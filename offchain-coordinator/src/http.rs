@@ -118,7 +118,7 @@ fn router(shell: Shell) -> Router {
 }
 
 async fn json_rpc(State(mut shell): State<Shell>, request: Request) -> Response {
-	let reply = shell.rpc.call(request);
+	let reply = shell.rpc.call(taken_in(request).await);
 	match tokio::time::timeout(REQUEST_TIMEOUT, reply).await {
 		Ok(Ok(response)) => response.map(body),
 		Ok(Err(error)) => {
@@ -127,6 +127,18 @@ async fn json_rpc(State(mut shell): State<Shell>, request: Request) -> Response 
 		},
 		Err(_) => StatusCode::REQUEST_TIMEOUT.into_response(),
 	}
+}
+
+/// Takes in the body of a request that is too large, which is refused by its length alone: a client
+/// that still sends would see the connection break instead of the reason.
+async fn taken_in(request: Request) -> Request {
+	let is_too_large = |length: usize| length > MAX_REQUEST_BYTES as usize;
+	if !content_length(request.headers()).is_some_and(is_too_large) {
+		return request;
+	}
+	let (head, body) = request.into_parts();
+	discard(&mut body.into_data_stream()).await;
+	Request::from_parts(head, Body::empty())
 }
 
 fn body(body: HttpBody) -> Body {
@@ -214,9 +226,7 @@ async fn take_upload(
 	let token = bearer(headers)
 		.ok_or(ErrorCode::SessionInvalid)
 		.map_err(ApiError::from)?;
-	let length = headers.get(header::CONTENT_LENGTH);
-	let length = length.and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
-	if length.is_some_and(|length| length > MAX_ARTIFACT_BYTES) {
+	if content_length(headers).is_some_and(|length| length > MAX_ARTIFACT_BYTES) {
 		return Err(ApiError::new(ErrorCode::ArtifactTooLarge)
 			.about(format!("{hash:?}"))
 			.into());
@@ -263,6 +273,11 @@ fn parse_hash(text: &str) -> Result<H256, Refused> {
 		let message = "An artifact's name is 0x and 64 hex digits.";
 		Refused(ApiError::with_message(ErrorCode::ParameterInvalid, message).about("hash"))
 	})
+}
+
+fn content_length(headers: &HeaderMap) -> Option<usize> {
+	let length = headers.get(header::CONTENT_LENGTH)?;
+	length.to_str().ok()?.parse().ok()
 }
 
 fn bearer(headers: &HeaderMap) -> Option<H256> {
