@@ -19,7 +19,7 @@ use sp_runtime::{traits::Saturating, PerThing, Perbill};
 
 use crate::{
 	pool::{mul_div, Pool, PoolError, Round, Shares},
-	stake::{Stake, Stream},
+	stake::Stake,
 };
 
 /// Stake that began to leave an operator in one era.
