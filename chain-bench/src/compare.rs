@@ -15,12 +15,11 @@
 
 use crate::{
 	database::{Database, Sample},
-	figures::{print, Unit},
 	genesis::Size,
 	pieces::{self, Piece},
-	statistics::median,
 };
 use anyhow::Context;
+use cuckoo_figures::{median, print, Unit};
 use frame_support::weights::constants::WEIGHT_REF_TIME_PER_MICROS;
 use std::time::Duration;
 

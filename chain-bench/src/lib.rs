@@ -21,8 +21,6 @@
 
 pub mod compare;
 pub mod database;
-pub mod figures;
 pub mod genesis;
 pub mod load;
 pub mod pieces;
-pub mod statistics;

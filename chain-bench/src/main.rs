@@ -5,11 +5,11 @@ use clap::{Parser, Subcommand};
 use cuckoo_chain_bench::{
 	compare::{compare, reward_era, State},
 	database::{bytes_on_disk, Database},
-	figures::{print, Unit},
 	genesis::{self, Entries, Size, VALIDATORS},
 	load,
 	pieces::{self, Piece, CALLS},
 };
+use cuckoo_figures::{print, Unit};
 use std::{
 	path::{Path, PathBuf},
 	time::Instant,

@@ -59,6 +59,12 @@ error_codes! {
 	AttemptNotFound = 1011,
 	/// A parameter is not of the documented shape.
 	ParameterInvalid = 1012,
+	/// The API key is unknown or was revoked, or this coordinator takes tasks only with a key.
+	ApiKeyInvalid = 1013,
+	/// As many tasks of this app wait as may: try again later.
+	AppQueueFull = 1014,
+	/// Too many tasks in too short a time: try again after the time that the sentence names.
+	RateLimited = 1015,
 
 	// Miners: 1100 to 1199
 	/// The worker belongs to no operator on chain: register it first.
@@ -182,6 +188,30 @@ impl From<ApiError> for ErrorObjectOwned {
 			subject: error.subject,
 		};
 		ErrorObjectOwned::owned(error.code.code(), error.message, Some(data))
+	}
+}
+
+/// An error as a part of a reply that is none itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ErrorReply {
+	/// The code's number.
+	pub code: i32,
+	/// Its name.
+	pub name: String,
+	/// The sentence.
+	pub message: String,
+	/// What it is about.
+	pub subject: Option<String>,
+}
+
+impl From<ApiError> for ErrorReply {
+	fn from(error: ApiError) -> Self {
+		Self {
+			code: error.code.code(),
+			name: error.code.name().to_owned(),
+			message: error.message,
+			subject: error.subject,
+		}
 	}
 }
 

@@ -10,6 +10,14 @@ pub const MAX_SIDE: u16 = 2_048;
 pub const MAX_GUIDANCE: f64 = 50.0;
 /// Longest idempotency key, in bytes.
 pub const MAX_IDEMPOTENCY_KEY_BYTES: usize = 128;
+/// Highest priority of a task among its app's.
+pub const MAX_PRIORITY: u8 = 9;
+/// The priority when an app names none.
+pub const DEFAULT_PRIORITY: u8 = 5;
+/// Most tasks of one `task_submit_batch`.
+pub const MAX_BATCH_TASKS: usize = 32;
+/// Most tasks of one `task_list`.
+pub const MAX_TASK_PAGE: u32 = 100;
 /// Largest JSON-RPC request body, in bytes.
 pub const MAX_REQUEST_BYTES: u32 = 128 * 1024;
 /// Largest artifact, in bytes.

@@ -6,7 +6,8 @@ use crate::{
 		Challenge, Hello, Poll, PollReply, Progress, ProgressReply, Session, Submit, SubmitReply,
 	},
 	task::{
-		CoordinatorInfo, DrawProof, MinerInfo, SubmitOptions, TaskRequest, TaskResult, TaskStatus,
+		BatchReply, BatchTask, CoordinatorInfo, DrawProof, MinerInfo, Quote, SubmitOptions,
+		TaskPage, TaskRequest, TaskResult, TaskState, TaskStatus,
 	},
 };
 use cuckoo_primitives::{
@@ -22,12 +23,34 @@ use jsonrpsee::{
 #[rpc(server, client)]
 pub trait TaskRpc {
 	/// Accepts a task. Once this returns, the task survives the coordinator's death.
-	#[method(name = "task_submit", param_kind = map)]
+	#[method(name = "task_submit", param_kind = map, with_extensions)]
 	async fn task_submit(
 		&self,
 		spec: TaskRequest,
 		options: Option<SubmitOptions>,
 	) -> RpcResult<TaskStatus>;
+
+	/// Submits up to 32 tasks at once. Each is accepted or refused by itself; the replies are in the
+	/// order of the tasks.
+	#[method(name = "task_submit_batch", param_kind = map, with_extensions)]
+	async fn task_submit_batch(&self, tasks: Vec<BatchTask>) -> RpcResult<Vec<BatchReply>>;
+
+	/// The app's tasks, newest first: before `from`, in this state.
+	#[method(name = "task_list", param_kind = map, with_extensions)]
+	async fn task_list(
+		&self,
+		from: Option<u64>,
+		limit: Option<u32>,
+		state: Option<TaskState>,
+	) -> RpcResult<TaskPage>;
+
+	/// What a task would take, without submitting it.
+	#[method(name = "task_quote", param_kind = map, with_extensions)]
+	async fn task_quote(
+		&self,
+		spec: TaskRequest,
+		options: Option<SubmitOptions>,
+	) -> RpcResult<Quote>;
 
 	/// Where a task stands.
 	#[method(name = "task_status", param_kind = map)]
@@ -37,8 +60,8 @@ pub trait TaskRpc {
 	#[method(name = "task_result", param_kind = map)]
 	async fn task_result(&self, id: TaskId) -> RpcResult<TaskResult>;
 
-	/// Cancels a task that has not ended.
-	#[method(name = "task_cancel", param_kind = map)]
+	/// Cancels a task that has not ended. Only the app that submitted it can.
+	#[method(name = "task_cancel", param_kind = map, with_extensions)]
 	async fn task_cancel(&self, id: TaskId) -> RpcResult<TaskStatus>;
 
 	/// The task's status now and at each change, until it ends.

@@ -1,6 +1,6 @@
 //! The app's side: what is asked for, and how it goes.
 
-use crate::Amount;
+use crate::{error::ErrorReply, Amount};
 use cuckoo_primitives::{
 	draw::Eligible,
 	signing::{Assignment, ResultCommitment},
@@ -48,9 +48,17 @@ pub struct TaskRequest {
 pub struct SubmitOptions {
 	/// The same key and spec give the same task, so a submit can be repeated safely. Also the nonce of
 	/// the task's id ([`TaskId::derive`]): an app that gives one can check that the coordinator did
-	/// not choose the id.
+	/// not choose the id. Each app has its keys for itself.
 	#[serde(default, skip_serializing_if = "Option::is_none")]
 	pub idempotency_key: Option<String>,
+	/// 0 to 9, 5 when absent: tasks of the same app with more are drawn first. Tasks of other apps
+	/// are not touched by it.
+	#[serde(default, skip_serializing_if = "Option::is_none")]
+	pub priority: Option<i64>,
+	/// How long it may wait for a miner, in milliseconds; the coordinator's own limit when absent or
+	/// longer. A task that is drawn anew waits anew.
+	#[serde(default, skip_serializing_if = "Option::is_none")]
+	pub max_wait_ms: Option<i64>,
 }
 
 /// What is made, every field settled: the readable form of [`cuckoo_primitives::task::TaskSpec`].
@@ -180,8 +188,13 @@ pub struct TaskStatus {
 	pub spec: Spec,
 	/// Hash of the spec, as in the assignment.
 	pub spec_hash: H256,
-	/// Tasks before it in the queue, while queued.
+	/// While queued: how many tasks for its model are handed out before it at the most, if none is
+	/// added and all are alike.
 	pub position: Option<u64>,
+	/// How long until it is likely to be done, in milliseconds, by what results took of late; `None`
+	/// while nothing is known, and once it has ended.
+	#[serde(default)]
+	pub eta_ms: Option<u64>,
 	/// Steps done by the miner at work.
 	pub steps_done: u16,
 	/// The attempt at work or the last one; `None` before the first draw.
@@ -194,6 +207,50 @@ pub struct TaskStatus {
 	pub created_ms: u64,
 	/// When it last changed.
 	pub updated_ms: u64,
+}
+
+/// One task of `task_submit_batch`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BatchTask {
+	/// What to make.
+	pub spec: TaskRequest,
+	/// How to treat it.
+	#[serde(default, skip_serializing_if = "Option::is_none")]
+	pub options: Option<SubmitOptions>,
+}
+
+/// What became of one task of `task_submit_batch`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BatchReply {
+	/// It was accepted.
+	Task(Box<TaskStatus>),
+	/// It was refused.
+	Error(ErrorReply),
+}
+
+/// Reply to `task_list`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskPage {
+	/// The tasks, newest first.
+	pub tasks: Vec<TaskStatus>,
+	/// What to give as `from` for the tasks before these; `None` when there are none.
+	pub next: Option<u64>,
+}
+
+/// Reply to `task_quote`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Quote {
+	/// What would be made, every field settled but a seed that was not given: to be submitted as it
+	/// is.
+	pub spec: TaskRequest,
+	/// The work: pixels times denoising steps, in millions.
+	pub megapixel_steps: f64,
+	/// The position in the queue that it would have.
+	pub position: u64,
+	/// How long until it would be done, in milliseconds; `None` while nothing is known.
+	pub eta_ms: Option<u64>,
 }
 
 /// Reply to `task_result`.

@@ -58,6 +58,7 @@ impl App {
 	pub async fn submit(&self, spec: TaskRequest, key: impl Into<String>) -> Result<TaskStatus> {
 		let options = SubmitOptions {
 			idempotency_key: Some(key.into()),
+			..SubmitOptions::default()
 		};
 		Ok(self.rpc.task_submit(spec, Some(options)).await?)
 	}

@@ -448,6 +448,7 @@ mod tests {
 				spec_hash: spec.hash(),
 				spec: spec.into(),
 				position: None,
+				eta_ms: None,
 				steps_done: 4,
 				attempt: Some(0),
 				miner: Some(miner.account()),

@@ -207,6 +207,29 @@ pub const FIELDS: &[Field] = &[
 		get: |config| shown_number(config.settings.max_queued as u64),
 	},
 	Field {
+		flag: "max-queued-per-app",
+		value: "COUNT",
+		help: "How many tasks of one app can wait, unless its key says otherwise; past it the app gets \
+			AppQueueFull",
+		kind: Kind::Number,
+		set: |config, text| {
+			let count = number(text, 0..=u32::MAX.into()).map(|count| count as usize);
+			put(&mut config.settings.max_queued_per_app, count)
+		},
+		get: |config| shown_number(config.settings.max_queued_per_app as u64),
+	},
+	Field {
+		flag: "submits-per-minute",
+		value: "COUNT",
+		help: "How many tasks an app can submit in a minute, unless its key says otherwise",
+		kind: Kind::Number,
+		set: |config, text| {
+			let count = number(text, 1..=u32::MAX.into()).map(|count| count as u32);
+			put(&mut config.settings.submits_per_minute, count)
+		},
+		get: |config| shown_number(config.settings.submits_per_minute.into()),
+	},
+	Field {
 		flag: "weight-cap",
 		value: "CUC",
 		help: "The most stake of a miner that counts in the draw, in CUC [default: no limit]",
@@ -263,6 +286,43 @@ pub const FIELDS: &[Field] = &[
 		kind: Kind::Number,
 		set: |config, text| put(&mut config.settings.artifact_retention_ms, days(text)),
 		get: |config| shown_number(config.settings.artifact_retention_ms / DAY_MS),
+	},
+	Field {
+		flag: "require-api-key",
+		value: "true|false",
+		help: "Takes tasks only with an API key",
+		kind: Kind::Switch,
+		set: |config, text| put(&mut config.settings.require_api_key, switch(text)),
+		get: |config| Some(config.settings.require_api_key.into()),
+	},
+	Field {
+		flag: "trust-proxy",
+		value: "true|false",
+		help: "Takes the client's address from the last entry of X-Forwarded-For: for a coordinator that \
+			only a proxy can reach",
+		kind: Kind::Switch,
+		set: |config, text| put(&mut config.settings.trust_proxy, switch(text)),
+		get: |config| Some(config.settings.trust_proxy.into()),
+	},
+	Field {
+		flag: "image-wait",
+		value: "SECONDS",
+		help: "How long a request by OpenAI's API waits for its pictures, in seconds",
+		kind: Kind::Number,
+		set: |config, text| {
+			let ms = number(text, 1..=3_600).map(|seconds| seconds * 1_000);
+			put(&mut config.settings.image_wait_ms, ms)
+		},
+		get: |config| shown_number(config.settings.image_wait_ms / 1_000),
+	},
+	Field {
+		flag: "public-url",
+		value: "URL",
+		help: "Where this coordinator is reached, for the addresses of pictures [default: what the request \
+			names as its host]",
+		kind: Kind::Text,
+		set: |config, text| put(&mut config.settings.public_url, http_url(text).map(Some)),
+		get: |config| config.settings.public_url.as_deref().map(Value::from),
 	},
 	Field {
 		flag: "max-connections",
@@ -368,6 +428,16 @@ fn web_socket_url(text: &str) -> Result<String, String> {
 	match rest {
 		Some(rest) if !rest.is_empty() => Ok(text.into()),
 		_ => Err("must be a WebSocket URL, such as ws://127.0.0.1:9944".into()),
+	}
+}
+
+fn http_url(text: &str) -> Result<String, String> {
+	let rest = text
+		.strip_prefix("http://")
+		.or_else(|| text.strip_prefix("https://"));
+	match rest {
+		Some(rest) if !rest.is_empty() => Ok(text.into()),
+		_ => Err("must be a URL, such as https://coordinator.example".into()),
 	}
 }
 

@@ -2,6 +2,7 @@
 //! lets the store decide, and answers; the tables in memory follow the store's commits.
 
 use crate::{
+	apps::{App, Caller, KeyCache},
 	artifacts::Artifacts,
 	bans::Bans,
 	clock::Clock,
@@ -11,12 +12,14 @@ use crate::{
 	metrics::Metrics,
 	miners,
 	models::Catalogue,
+	rates::Rates,
 	sessions::{Challenges, CHALLENGE_TTL_MS},
 	settings::{Settings, POLL_WITHIN_MS},
 	settle,
 	state::{Ending, Event, Refusal},
 	store::{
-		Extra, NewTask, Store, StoreError, Submitted, TaskRow, TransitionRefused, TransitionResult,
+		Extra, NewTask, Past, ResultRow, Store, StoreError, Submitted, TaskRow, TransitionRefused,
+		TransitionResult,
 	},
 	verify,
 };
@@ -35,6 +38,7 @@ use cuckoo_coordinator_api::{
 	Amount,
 };
 use cuckoo_primitives::{
+	draw,
 	signing::{self, MinerLogin, ResultCommitment},
 	task::{Attempt, TaskId},
 	AccountId, WorkerId, WorkerSignature, H256,
@@ -56,6 +60,9 @@ const LOCK_FILE: &str = "lock";
 
 /// Entries of a page when the caller does not say.
 const DEFAULT_PAGE: u32 = 100;
+
+/// Results from which is learned at start how long tasks take.
+const PAST_RESULTS: u32 = 256;
 
 /// What an operation gives.
 pub type Result<T> = std::result::Result<T, ApiError>;
@@ -92,6 +99,8 @@ pub struct Coordinator {
 	metrics: Metrics,
 	draining: AtomicBool,
 	stopping: AtomicBool,
+	keys: KeyCache,
+	rates: Rates,
 	live: Mutex<Live>,
 	schedule: Notify,
 	/// Held shared from the look for an artifact until a result names it.
@@ -134,7 +143,11 @@ impl Coordinator {
 			Challenges::new(rand::random()),
 			Catalogue::new(store.models().await?),
 			store.miners().await?,
+			rand::random(),
 		);
+		for past in store.last_results(PAST_RESULTS).await? {
+			live.learn(&past);
+		}
 		let open = store.open_tasks().await?;
 		let count = open.len();
 		let grace_ends_ms = clock.now_ms().saturating_add(settings.grace_ms);
@@ -167,6 +180,7 @@ impl Coordinator {
 			"the store is open"
 		);
 
+		let rates = Rates::new(clock.clone());
 		let coordinator = Arc::new(Self {
 			settings,
 			started_ms: clock.now_ms(),
@@ -179,6 +193,8 @@ impl Coordinator {
 			metrics,
 			draining: AtomicBool::new(false),
 			stopping: AtomicBool::new(false),
+			keys: KeyCache::default(),
+			rates,
 			live: Mutex::new(live),
 			schedule: Notify::new(),
 			naming: RwLock::new(()),
@@ -293,6 +309,14 @@ impl Coordinator {
 		&self.store
 	}
 
+	pub(crate) fn keys(&self) -> &KeyCache {
+		&self.keys
+	}
+
+	pub(crate) fn rates(&self) -> &Rates {
+		&self.rates
+	}
+
 	pub(crate) fn artifacts(&self) -> &Artifacts {
 		&self.artifacts
 	}
@@ -338,11 +362,15 @@ impl Coordinator {
 	/// Accepts a task: it is in the store when this returns.
 	pub async fn submit_task(
 		self: &Arc<Self>,
+		app: &App,
 		request: TaskRequest,
 		options: SubmitOptions,
 	) -> Result<TaskStatus> {
 		let _timer = self.metrics.task_submit();
 		let identity = self.identity()?;
+		self.check_rate(app)?;
+		let priority = settle::priority(options.priority)?;
+		let max_wait_ms = settle::max_wait_ms(options.max_wait_ms)?;
 		let key = options.idempotency_key;
 		if let Some(key) = &key {
 			check_key(key)?;
@@ -351,7 +379,7 @@ impl Coordinator {
 		if let Some(key) = &key {
 			let before = self
 				.store
-				.submitted_before(key, &request_hash)
+				.submitted_before(&app.id, key, &request_hash)
 				.await
 				.map_err(internal)?;
 			if let Some(before) = before {
@@ -367,6 +395,12 @@ impl Coordinator {
 			if live.queue.len() >= self.settings.max_queued {
 				return Err(ErrorCode::QueueFull.into());
 			}
+			let most = app.max_queued.unwrap_or(self.settings.max_queued_per_app);
+			if live.queue.count(&app.id) >= most {
+				let message =
+					format!("{most} tasks of this app wait, as many as may: try again later.");
+				return Err(ApiError::with_message(ErrorCode::AppQueueFull, message));
+			}
 			self.choose_model(&live, request.model.as_deref(), now_ms)?
 		};
 		let spec = settle::settle(request, &model, rand::random())?;
@@ -375,11 +409,18 @@ impl Coordinator {
 			.unwrap_or_else(|| hex::encode(rand::random::<[u8; 16]>()));
 		let new = NewTask {
 			id: TaskId::derive(&identity.operator, &spec.hash(), nonce.as_bytes()),
+			app: app.id.clone(),
 			nonce,
 			idempotency_key: key,
 			request_hash,
 			spec,
-			queue_until_ms: now_ms.saturating_add(self.settings.queue_timeout_ms),
+			priority,
+			queue_until_ms: now_ms.saturating_add(
+				self.settings
+					.queue_timeout_ms
+					.min(max_wait_ms.unwrap_or(u64::MAX)),
+			),
+			max_wait_ms,
 		};
 		let this = self.clone();
 		let after = move |submitted: &Submitted| {
@@ -401,16 +442,16 @@ impl Coordinator {
 		match submitted {
 			Submitted::Accepted(task) | Submitted::Repeated(task) => Ok(self.live().status(&task)),
 			Submitted::KeyTaken => {
-				let message = "This idempotency key was used for another request.";
-				Err(
-					ApiError::with_message(ErrorCode::IdempotencyKeyInvalid, message)
-						.about("idempotency_key"),
-				)
+				Err(key_invalid("This idempotency key was used for another request."))
 			},
+			Submitted::IdTaken => Err(key_invalid(
+				"Another app used this idempotency key for the same spec: use keys that nobody else \
+				 thinks of.",
+			)),
 		}
 	}
 
-	fn choose_model(
+	pub(crate) fn choose_model(
 		&self,
 		live: &Live,
 		asked: Option<&str>,
@@ -474,8 +515,16 @@ impl Coordinator {
 		})
 	}
 
+	/// Cancels a task that has not ended, for the app that submitted it.
+	pub async fn task_cancel(self: &Arc<Self>, caller: &Caller, id: TaskId) -> Result<TaskStatus> {
+		if self.app(caller).await?.id != self.task_row(&id).await?.app {
+			return Err(ApiError::new(ErrorCode::TaskNotFound).about(id));
+		}
+		self.cancel(id).await
+	}
+
 	/// Cancels a task that has not ended.
-	pub async fn task_cancel(self: &Arc<Self>, id: TaskId) -> Result<TaskStatus> {
+	pub(crate) async fn cancel(self: &Arc<Self>, id: TaskId) -> Result<TaskStatus> {
 		let extra = Extra::End {
 			ending: Ending::Cancelled,
 			reason: Some("the app cancelled it".into()),
@@ -526,11 +575,12 @@ impl Coordinator {
 			.ok_or_else(not_found)?;
 		let eligible = self
 			.store
-			.eligible(&row.assignment.eligible_root)
+			.eligible(&id, attempt)
 			.await
-			.map_err(internal)?;
-		let eligible = eligible.ok_or_else(|| broken("eligible list"))?;
-		let entry = |entry: cuckoo_primitives::draw::Eligible| EligibleEntry {
+			.map_err(internal)?
+			.filter(|list| draw::eligible_root(list) == row.assignment.eligible_root)
+			.ok_or_else(|| broken("eligible list"))?;
+		let entry = |entry: draw::Eligible| EligibleEntry {
 			miner: entry.miner,
 			weight: Amount(entry.weight),
 		};
@@ -869,7 +919,8 @@ impl Coordinator {
 			.result(&task.id, attempt)
 			.await
 			.map_err(internal)?;
-		let artifact = result.ok_or_else(|| broken("result"))?.commitment.output;
+		let result = result.ok_or_else(|| broken("result"))?;
+		let artifact = result.commitment.output;
 		let checked = match self.artifacts.read(&artifact).await {
 			Ok(bytes) => {
 				let (width, height) = (task.spec.width, task.spec.height);
@@ -894,7 +945,7 @@ impl Coordinator {
 					.await?
 				{
 					Ok(_) => {
-						self.measure_attempt(&task.id, attempt).await;
+						self.measure(task, attempt, result).await;
 						Ok(())
 					},
 					Err(refused) => {
@@ -915,12 +966,20 @@ impl Coordinator {
 		}
 	}
 
-	async fn measure_attempt(&self, id: &TaskId, attempt: Attempt) {
-		// The result stands also if it cannot be measured.
-		if let Ok(Some(row)) = self.store.attempt(id, attempt).await {
-			let ended_ms = row.ended_ms.unwrap_or_else(|| self.now_ms());
+	/// Learns from an accepted result how long such tasks take. The result stands also if it cannot be
+	/// measured.
+	async fn measure(&self, task: TaskRow, attempt: Attempt, result: ResultRow) {
+		let Ok(Some(row)) = self.store.attempt(&task.id, attempt).await else {
+			return;
+		};
+		if let Some(ended_ms) = row.ended_ms {
 			self.metrics.done(row.assigned_ms, ended_ms);
 		}
+		self.live().learn(&Past {
+			spec: task.spec,
+			commitment: result.commitment,
+			took_ms: result.submitted_ms.saturating_sub(row.assigned_ms),
+		});
 	}
 
 	/// Notes an upload by the miner that has this session. It must hold a lease.
@@ -1040,7 +1099,8 @@ impl Drop for Waiting<'_> {
 	}
 }
 
-fn lock(data_dir: &Path) -> std::result::Result<File, Error> {
+/// Keeps other processes out of the data directory as long as the file is open.
+pub(crate) fn lock(data_dir: &Path) -> std::result::Result<File, Error> {
 	let file = File::create(data_dir.join(LOCK_FILE))?;
 	match file.try_lock() {
 		Ok(()) => Ok(file),
@@ -1051,13 +1111,13 @@ fn lock(data_dir: &Path) -> std::result::Result<File, Error> {
 
 fn check_key(key: &str) -> Result<()> {
 	if key.is_empty() || key.len() > limits::MAX_IDEMPOTENCY_KEY_BYTES {
-		let message = "An idempotency key has 1 to 128 bytes.";
-		return Err(
-			ApiError::with_message(ErrorCode::IdempotencyKeyInvalid, message)
-				.about("idempotency_key"),
-		);
+		return Err(key_invalid("An idempotency key has 1 to 128 bytes."));
 	}
 	Ok(())
+}
+
+fn key_invalid(message: &str) -> ApiError {
+	ApiError::with_message(ErrorCode::IdempotencyKeyInvalid, message).about("idempotency_key")
 }
 
 /// Logs what went wrong under an id that the caller is told.

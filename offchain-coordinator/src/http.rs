@@ -2,14 +2,15 @@
 //! is alive and ready.
 
 use crate::{
+	apps::Caller,
 	artifacts::PutError,
 	connections,
 	coordinator::{disk, internal, Coordinator},
-	rpc,
+	openai, rpc,
 };
 use axum::{
 	body::{Body, BodyDataStream},
-	extract::{Path, Request, State},
+	extract::{Extension, Path, Request, State},
 	http::{header, HeaderMap, HeaderValue, StatusCode},
 	response::{IntoResponse, Response},
 	routing::get,
@@ -26,12 +27,13 @@ use jsonrpsee::server::{
 	stop_channel, BatchRequestConfig, HttpBody, PingConfig, Server, ServerConfig, TowerService,
 };
 use std::{
+	net::IpAddr,
 	sync::Arc,
 	time::{Duration, UNIX_EPOCH},
 };
 use tokio::net::TcpListener;
 use tokio_util::{io::ReaderStream, sync::CancellationToken};
-use tower::Service;
+use tower::{Layer, Service};
 use tower_http::catch_panic::CatchPanicLayer;
 
 /// Largest JSON-RPC reply: the list of eligible miners in a draw's proof can be long.
@@ -91,7 +93,7 @@ pub async fn serve(
 		max_connections,
 		STOP_TIMEOUT,
 		stop.clone(),
-		|_peer| router.clone(),
+		|peer| Extension(Peer(peer.ip())).layer(router.clone()),
 	);
 	let end_rpc = async {
 		stop.cancelled().await;
@@ -102,6 +104,7 @@ pub async fn serve(
 }
 
 fn router(shell: Shell) -> Router {
+	let openai = openai::routes(shell.coordinator.clone());
 	Router::new()
 		.route("/", axum::routing::any(json_rpc))
 		.route("/artifacts/{hash}", get(get_artifact).put(put_artifact))
@@ -113,11 +116,23 @@ fn router(shell: Shell) -> Router {
 				"There is nothing here: see docs/protocol.md.",
 			)
 		})
-		.layer(CatchPanicLayer::new())
 		.with_state(shell)
+		.merge(openai)
+		.layer(CatchPanicLayer::new())
 }
 
-async fn json_rpc(State(mut shell): State<Shell>, request: Request) -> Response {
+/// The address at the other end of a connection.
+#[derive(Clone, Copy)]
+pub(crate) struct Peer(pub(crate) IpAddr);
+
+async fn json_rpc(
+	State(mut shell): State<Shell>,
+	Extension(Peer(peer)): Extension<Peer>,
+	mut request: Request,
+) -> Response {
+	let trust_proxy = shell.coordinator.settings().trust_proxy;
+	let caller = Caller::new(request.headers(), peer, trust_proxy);
+	request.extensions_mut().insert(caller);
 	let reply = shell.rpc.call(taken_in(request).await);
 	match tokio::time::timeout(REQUEST_TIMEOUT, reply).await {
 		Ok(Ok(response)) => response.map(body),

@@ -6,14 +6,15 @@
 //! - [`draw`]: the stake-weighted draw.
 //! - [`queue`], [`leases`], [`miners`], [`health`], [`bans`], [`sessions`], [`models`]: tables in memory.
 //! - [`live`]: these tables together, and who is eligible.
-//! - [`settle`], [`verify`]: what is asked for and what comes back.
+//! - [`settle`], [`verify`]: what is asked for and what comes back. [`eta`]: how long it takes.
 //! - [`config`]: what an operator sets, from file, environment and flags ([`flags`]).
 //!
 //! Shell:
 //! - [`store`]: SQLite; the truth about tasks. [`artifacts`]: pictures on disk.
 //! - [`coordinator`]: the operations, each of which lets the store decide and then answers.
 //! - [`scheduler`]: draws, and ends what ran out.
-//! - [`rpc`], [`http`]: the one port. [`connections`]: how many there are, and for how long.
+//! - [`rpc`], [`http`], [`openai`]: the one port. [`connections`]: how many there are, and for how long.
+//! - [`apps`], [`keys`], [`rates`]: who submits, the keys that say so, and how often. [`intake`]: what else apps ask.
 //! - [`admin`]: the operator's own interface and the commands that use it.
 //! - [`metrics`]: what is counted and measured.
 //! - [`retention`]: lets go of what was kept for long enough.
@@ -27,6 +28,7 @@
 #![deny(missing_docs)]
 
 pub mod admin;
+pub mod apps;
 pub mod artifacts;
 pub mod bans;
 pub mod chain;
@@ -36,16 +38,21 @@ pub mod connections;
 pub mod coordinator;
 pub mod drain;
 pub mod draw;
+pub mod eta;
 pub mod flags;
 pub mod health;
 pub mod http;
 pub mod identity;
+pub mod intake;
+pub mod keys;
 pub mod leases;
 pub mod live;
 pub mod metrics;
 pub mod miners;
 pub mod models;
+pub mod openai;
 pub mod queue;
+pub mod rates;
 pub mod retention;
 pub mod rpc;
 pub mod scheduler;

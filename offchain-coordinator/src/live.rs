@@ -9,7 +9,8 @@
 use crate::{
 	bans::Bans,
 	clock::UnixMs,
-	draw::{DrawTables, MAX_WEIGHT},
+	draw::{DrawTables, ListRecord, MAX_WEIGHT},
+	eta::{Slots, Speeds},
 	health::Health,
 	leases::{Lease, Leases},
 	miners::{Miner, ATTEMPTS_PER_SLOT},
@@ -17,6 +18,7 @@ use crate::{
 	queue::{Queue, Waiting},
 	sessions::{Challenges, Sessions},
 	settings::Settings,
+	settle,
 	state::{Ending, Stage},
 	store::{MinerRow, TaskRow, Transition},
 };
@@ -28,7 +30,6 @@ use cuckoo_coordinator_api::{
 	Amount,
 };
 use cuckoo_primitives::{
-	draw::{eligible_root, Eligible},
 	signing::Assignment,
 	task::{ModelHash, TaskId},
 	AccountId, Balance, Role, WorkerSignature, H256,
@@ -45,6 +46,9 @@ const SESSION_IDLE_MS: u64 = 600_000;
 /// How often all miners are looked at again for what only time changes.
 const REFRESH_MS: u64 = 1_000;
 
+/// With so many miners or more, their slots are counted once in [`REFRESH_MS`].
+const COUNT_SLOTS_BELOW: usize = 32;
+
 /// With more miners than this, ranks are up to [`REFRESH_MS`] old.
 const RANK_ALWAYS_BELOW: usize = 1_000;
 
@@ -58,8 +62,10 @@ pub struct Draw {
 	pub waiting: Waiting,
 	/// What will be signed.
 	pub assignment: Assignment,
-	/// The list that was drawn from.
-	pub eligible: Vec<Eligible>,
+	/// How many were in the list that was drawn from.
+	pub eligible: usize,
+	/// What is to be stored of it.
+	pub list: ListRecord,
 }
 
 /// How a poll begins.
@@ -116,6 +122,10 @@ pub struct Live {
 	pub sessions: Sessions,
 	/// What is to be signed to log in.
 	pub challenges: Challenges,
+	/// How long tasks took of late.
+	speeds: Speeds,
+	/// The slots that serve each model, as of the last refresh, when the miners are many.
+	slots: HashMap<ModelHash, Slots>,
 	/// The models that were declared.
 	pub models: Catalogue,
 	/// The tasks that wait.
@@ -127,12 +137,13 @@ pub struct Live {
 }
 
 impl Live {
-	/// Nobody is connected and nothing waits.
+	/// Nobody is connected and nothing waits. `first_list` is where [`DrawTables::new`] begins.
 	pub fn new(
 		settings: Settings,
 		challenges: Challenges,
 		models: Catalogue,
 		miners: Vec<MinerRow>,
+		first_list: u64,
 	) -> Self {
 		let counts = miners
 			.into_iter()
@@ -142,7 +153,7 @@ impl Live {
 			settings,
 			registry: None,
 			miners: BTreeMap::new(),
-			draw: DrawTables::default(),
+			draw: DrawTables::new(first_list),
 			health: HashMap::new(),
 			counts,
 			watchers: HashMap::new(),
@@ -150,6 +161,8 @@ impl Live {
 			ranking: (0, Vec::new()),
 			sessions: Sessions::default(),
 			challenges,
+			speeds: Speeds::default(),
+			slots: HashMap::new(),
 			models,
 			queue: Queue::default(),
 			leases: Leases::default(),
@@ -166,14 +179,6 @@ impl Live {
 
 	/// Takes a newer registry.
 	pub fn set_registry(&mut self, registry: Arc<Registry>, now_ms: UnixMs) {
-		let accounts = registry
-			.operators()
-			.filter(|operator| operator.role == Role::Miner);
-		let mut accounts: Vec<AccountId> = accounts.map(|miner| miner.account.clone()).collect();
-		accounts.sort_unstable();
-		if accounts != self.draw.accounts() {
-			self.draw = DrawTables::new(accounts);
-		}
 		self.registry = Some(registry);
 		self.refresh_all(now_ms);
 	}
@@ -244,7 +249,11 @@ impl Live {
 			None => self.weight(account),
 			Some(_) => 0,
 		};
-		if let Some(miner) = self.miners.get(account) {
+		let Some(miner) = self.miners.get_mut(account) else {
+			return;
+		};
+		if miner.weight != weight {
+			miner.weight = weight;
 			self.draw.set(account, &miner.models, weight);
 		}
 	}
@@ -254,6 +263,9 @@ impl Live {
 		let accounts: Vec<AccountId> = self.miners.keys().cloned().collect();
 		for account in &accounts {
 			self.refresh(account, now_ms);
+		}
+		if accounts.len() >= COUNT_SLOTS_BELOW {
+			self.slots = self.count_slots(|_| true);
 		}
 	}
 
@@ -533,7 +545,8 @@ impl Live {
 
 	// The draw
 
-	/// Draws miners for up to `limit` waiting tasks: the oldest first, as long as somebody is eligible.
+	/// Draws miners for up to `limit` waiting tasks in the queue's order, as long as somebody is
+	/// eligible.
 	/// Each draw takes its task off the queue and a slot off its miner.
 	pub fn draw(&mut self, coordinator: &AccountId, limit: usize, now_ms: UnixMs) -> Vec<Draw> {
 		let Some(registry) = self.registry.clone() else {
@@ -561,7 +574,7 @@ impl Live {
 		if self.draw.model_weight(model) == 0 {
 			return None;
 		}
-		// Only a task that some miners failed can find nobody here and let younger ones pass.
+		// Only a task that some miners failed can find nobody here and let later ones pass.
 		let mut found = None;
 		for waiting in self.queue.line(model) {
 			let excluded = self.excluded(waiting, now_ms);
@@ -576,7 +589,7 @@ impl Live {
 		}
 		let (waiting, drawn) = found?;
 		let worker = self.miners.get(&drawn.miner)?.worker;
-		self.queue.remove(model, waiting.seq);
+		self.queue.take(waiting.seq);
 		let work_ms = self
 			.settings
 			.lease_per_step_ms
@@ -594,7 +607,7 @@ impl Live {
 			block_number: registry.block.number,
 			block_hash: registry.block.hash,
 			randomness: registry.randomness,
-			eligible_root: eligible_root(&drawn.eligible),
+			eligible_root: drawn.eligible_root,
 			total_weight: drawn.total_weight,
 		};
 		let pick_up_by_ms = now_ms.saturating_add(self.settings.pick_up_ms);
@@ -608,6 +621,7 @@ impl Live {
 			waiting,
 			assignment,
 			eligible: drawn.eligible,
+			list: drawn.list,
 		})
 	}
 
@@ -646,6 +660,7 @@ impl Live {
 	/// The draw was not committed: the slot is free again, and the task waits if `waiting` says so.
 	pub fn undrawn(&mut self, task: &TaskId, waiting: Option<Waiting>, now_ms: UnixMs) {
 		if let Some(lease) = self.leases.remove(task) {
+			self.draw.unrecorded(&lease.assignment.model);
 			let account = lease.assignment.miner;
 			if let Some(miner) = self.miners.get_mut(&account) {
 				miner.free_slots = miner.free_slots.saturating_add(1).min(miner.slots);
@@ -653,7 +668,7 @@ impl Live {
 			self.refresh(&account, now_ms);
 		}
 		if let Some(waiting) = waiting {
-			self.queue.insert(waiting);
+			self.queue.put_back(waiting);
 		}
 	}
 
@@ -661,16 +676,7 @@ impl Live {
 
 	/// Puts a task that waits in its place.
 	pub fn enqueue(&mut self, task: &TaskRow, stage: &Stage) {
-		self.queue.insert(Waiting {
-			seq: task.seq,
-			task: task.id,
-			model: task.spec.model,
-			spec_hash: task.spec_hash,
-			steps: task.spec.steps,
-			next_attempt: stage.next_attempt(),
-			failed_miners: stage.failed_miners.clone(),
-			until_ms: task.queue_until_ms,
-		});
+		self.queue.insert(waiting(task, stage));
 	}
 
 	/// Follows a transition that was committed. A draw's is followed by [`Live::drawn`].
@@ -688,9 +694,9 @@ impl Live {
 			_ => self.leases.remove(&task.id),
 		};
 		match after.state {
-			TaskState::Queued => self.enqueue(task, after),
+			TaskState::Queued => self.queue.put_back(waiting(task, after)),
 			TaskState::Cancelled | TaskState::Expired => {
-				self.queue.remove(&task.spec.model, task.seq);
+				self.queue.remove(task.seq);
 			},
 			_ => {},
 		}
@@ -745,7 +751,11 @@ impl Live {
 			state: task.state,
 			spec: task.spec.clone().into(),
 			spec_hash: task.spec_hash,
-			position: (task.state == TaskState::Queued).then(|| self.queue.before(task.seq)),
+			position: self
+				.queue
+				.get(task.seq)
+				.map(|waiting| self.queue.before(waiting)),
+			eta_ms: self.eta_ms(task, steps_done),
 			steps_done,
 			attempt: task.attempt,
 			miner: task.miner.clone(),
@@ -792,6 +802,23 @@ impl Live {
 	}
 }
 
+/// What the queue must know of a task.
+fn waiting(task: &TaskRow, stage: &Stage) -> Waiting {
+	Waiting {
+		seq: task.seq,
+		task: task.id,
+		app: task.app.clone(),
+		priority: task.priority,
+		model: task.spec.model,
+		spec_hash: task.spec_hash,
+		steps: task.spec.steps,
+		pixel_steps: settle::pixel_steps(&task.spec),
+		next_attempt: stage.next_attempt(),
+		failed_miners: stage.failed_miners.clone(),
+		until_ms: task.queue_until_ms,
+	}
+}
+
 /// Whether an operator can mine.
 pub fn check_operator(operator: &Operator, registry: &Registry) -> Result<(), ApiError> {
 	let account = &operator.account;
@@ -826,5 +853,6 @@ fn share_ppm(weight: Balance, total: Balance) -> u32 {
 	(weight * WHOLE / total).min(WHOLE) as u32
 }
 
+mod foresee;
 #[cfg(test)]
 mod tests;

@@ -1,4 +1,4 @@
-//! `offchain-coordinator run`: see docs/coordinator.md.
+//! `offchain-coordinator`: see docs/coordinator.md.
 
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
@@ -11,7 +11,9 @@ use offchain_coordinator::{
 	coordinator::Coordinator,
 	drain,
 	flags::ConfigArgs,
-	http, retention, scheduler,
+	http,
+	keys::commands::KeysArgs,
+	retention, scheduler,
 };
 use std::{
 	io::{IsTerminal, Write},
@@ -47,6 +49,8 @@ enum Command {
 	CheckConfig(Box<ConfigArgs>),
 	/// Asks a running coordinator on this machine, or tells it what to do.
 	Admin(Admin),
+	/// Makes, lists and revokes apps' API keys, also while the coordinator runs.
+	Keys(KeysArgs),
 	/// Watches a running coordinator on this machine, until Ctrl-C.
 	Top(Top),
 }
@@ -68,6 +72,7 @@ fn main() -> ExitCode {
 		Command::Run(arguments) => start(&arguments.config),
 		Command::CheckConfig(arguments) => return check_config(&arguments),
 		Command::Admin(admin) => ask(&admin),
+		Command::Keys(arguments) => keys(arguments),
 		Command::Top(top) => watch(&top),
 	};
 	match done {
@@ -113,6 +118,18 @@ fn ask(admin: &Admin) -> anyhow::Result<()> {
 	let reply = small_runtime()?.block_on(admin.run())?;
 	// Whoever reads only the first lines and goes away has seen enough.
 	let _ = std::io::stdout().write_all(reply.as_bytes());
+	Ok(())
+}
+
+fn keys(arguments: KeysArgs) -> anyhow::Result<()> {
+	let data_dir = data_dir(arguments.data_dir)?;
+	let run = arguments.command.run(&data_dir, Clock::System.now_ms());
+	let reply = small_runtime()?.block_on(run)?;
+	// The key, before the note on it: who cannot take it must not think that it is there.
+	std::io::stdout().write_all(reply.output.as_bytes())?;
+	if let Some(note) = reply.note {
+		eprintln!("{note}");
+	}
 	Ok(())
 }
 
@@ -234,14 +251,13 @@ impl Signals {
 }
 
 fn data_dir(given: Option<PathBuf>) -> anyhow::Result<PathBuf> {
+	let users = || {
+		let folders = directories::ProjectDirs::from("network", "Cuckoo", "cuckoo")?;
+		Some(folders.data_dir().join("coordinator"))
+	};
 	given
-		.or_else(default_data_dir)
+		.or_else(users)
 		.context("no home folder: name a folder by --data-dir")
-}
-
-fn default_data_dir() -> Option<PathBuf> {
-	let folders = directories::ProjectDirs::from("network", "Cuckoo", "cuckoo")?;
-	Some(folders.data_dir().join("coordinator"))
 }
 
 fn start_log(format: LogFormat) {

@@ -8,7 +8,7 @@ use cuckoo_coordinator_api::{
 };
 use cuckoo_primitives::{
 	task::{DeviceClass, ModelHash},
-	WorkerId, H256,
+	Balance, WorkerId, H256,
 };
 use std::{collections::HashSet, sync::Arc};
 use tokio::sync::Notify;
@@ -31,6 +31,8 @@ pub struct Miner {
 	pub slots: u16,
 	/// Slots free, as of its last poll and what was drawn since.
 	pub free_slots: u16,
+	/// With which it stands in the tables of the draw: zero while it cannot be drawn.
+	pub weight: Balance,
 	/// When it was last heard of.
 	pub last_seen_ms: UnixMs,
 	/// Polls that are waiting.
@@ -51,6 +53,7 @@ impl Miner {
 			device: hello.device,
 			slots: hello.slots,
 			free_slots: 0,
+			weight: 0,
 			last_seen_ms: now_ms,
 			waiting: 0,
 			polls: 0,

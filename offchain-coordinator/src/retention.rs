@@ -6,9 +6,9 @@
 
 use crate::{
 	coordinator::{disk, internal, Coordinator, Result},
-	store::Removed,
+	store::{Removed, StoreError},
 };
-use std::{sync::Arc, time::Duration};
+use std::{future::Future, sync::Arc, time::Duration};
 use tokio_util::sync::CancellationToken;
 
 /// How often to look for what can go.
@@ -38,41 +38,29 @@ pub async fn run(coordinator: Arc<Coordinator>, stop: CancellationToken) {
 /// Removes everything that can go now; gives the number of tasks, and of artifacts whose tasks stay.
 pub async fn pass(coordinator: &Coordinator) -> Result<u64> {
 	forget_bans(coordinator).await?;
-	let settings = coordinator.settings();
+	let (settings, store) = (coordinator.settings(), coordinator.store());
+	let before = |keep_ms: u64| coordinator.now_ms().saturating_sub(keep_ms);
 	let mut rows = 0;
 	if settings.retention_ms > 0 {
-		rows += remove_tasks(coordinator, settings.retention_ms).await?;
+		let remove = || store.remove_tasks(before(settings.retention_ms));
+		rows += all(coordinator, remove).await?;
 	}
 	if settings.artifact_retention_ms > 0 {
-		rows += remove_artifacts(coordinator, settings.artifact_retention_ms).await?;
+		let before_ms = || before(settings.artifact_retention_ms);
+		let remove = || store.remove_artifacts(before_ms(), coordinator.now_ms());
+		rows += all(coordinator, remove).await?;
 	}
 	Ok(rows)
 }
 
-async fn remove_tasks(coordinator: &Coordinator, keep_ms: u64) -> Result<u64> {
+/// Removes as long as there is something to remove; gives the number of rows.
+async fn all<R>(coordinator: &Coordinator, remove: impl Fn() -> R) -> Result<u64>
+where
+	R: Future<Output = std::result::Result<Removed, StoreError>>,
+{
 	let mut rows = 0;
 	loop {
-		let before_ms = coordinator.now_ms().saturating_sub(keep_ms);
-		let removed = coordinator.store().remove_tasks(before_ms).await;
-		let removed = removed.map_err(internal)?;
-		if removed.rows == 0 {
-			return Ok(rows);
-		}
-		rows += removed.rows;
-		let_go(coordinator, &removed).await?;
-	}
-}
-
-async fn remove_artifacts(coordinator: &Coordinator, keep_ms: u64) -> Result<u64> {
-	let mut rows = 0;
-	loop {
-		let now_ms = coordinator.now_ms();
-		let before_ms = now_ms.saturating_sub(keep_ms);
-		let removed = coordinator
-			.store()
-			.remove_artifacts(before_ms, now_ms)
-			.await;
-		let removed = removed.map_err(internal)?;
+		let removed = remove().await.map_err(internal)?;
 		if removed.rows == 0 {
 			return Ok(rows);
 		}

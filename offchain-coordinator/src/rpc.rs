@@ -1,13 +1,18 @@
 //! The JSON-RPC methods: a thin shell around [`Coordinator`].
 
-use crate::coordinator::Coordinator;
+use crate::{
+	apps::Caller,
+	coordinator::{Coordinator, Result},
+};
 use cuckoo_coordinator_api::{
+	error::ErrorCode,
 	miner::{
 		Challenge, Hello, Poll, PollReply, Progress, ProgressReply, Session, Submit, SubmitReply,
 	},
 	rpc::{MinerRpcServer, TaskRpcServer},
 	task::{
-		CoordinatorInfo, DrawProof, MinerInfo, SubmitOptions, TaskRequest, TaskResult, TaskStatus,
+		BatchReply, BatchTask, CoordinatorInfo, DrawProof, MinerInfo, Quote, SubmitOptions,
+		TaskPage, TaskRequest, TaskResult, TaskState, TaskStatus,
 	},
 };
 use cuckoo_primitives::{
@@ -17,7 +22,7 @@ use cuckoo_primitives::{
 use jsonrpsee::{
 	core::{async_trait, RpcResult, SubscriptionResult},
 	server::{PendingSubscriptionSink, SubscriptionSink},
-	Methods,
+	Extensions, Methods,
 };
 use std::sync::Arc;
 use tokio::sync::broadcast::error::RecvError;
@@ -40,13 +45,43 @@ pub fn methods(coordinator: Arc<Coordinator>) -> Methods {
 impl TaskRpcServer for Rpc {
 	async fn task_submit(
 		&self,
+		extensions: &Extensions,
 		spec: TaskRequest,
 		options: Option<SubmitOptions>,
 	) -> RpcResult<TaskStatus> {
-		Ok(self
-			.0
-			.submit_task(spec, options.unwrap_or_default())
-			.await?)
+		let app = self.0.app(caller(extensions)?).await?;
+		let options = options.unwrap_or_default();
+		Ok(self.0.submit_task(&app, spec, options).await?)
+	}
+
+	async fn task_submit_batch(
+		&self,
+		extensions: &Extensions,
+		tasks: Vec<BatchTask>,
+	) -> RpcResult<Vec<BatchReply>> {
+		let app = self.0.app(caller(extensions)?).await?;
+		Ok(self.0.submit_batch(&app, tasks).await?)
+	}
+
+	async fn task_list(
+		&self,
+		extensions: &Extensions,
+		from: Option<u64>,
+		limit: Option<u32>,
+		state: Option<TaskState>,
+	) -> RpcResult<TaskPage> {
+		let app = self.0.app(caller(extensions)?).await?;
+		Ok(self.0.list_tasks(&app, from, limit, state).await?)
+	}
+
+	async fn task_quote(
+		&self,
+		extensions: &Extensions,
+		spec: TaskRequest,
+		options: Option<SubmitOptions>,
+	) -> RpcResult<Quote> {
+		let app = self.0.app(caller(extensions)?).await?;
+		Ok(self.0.quote(&app, spec, &options.unwrap_or_default())?)
 	}
 
 	async fn task_status(&self, id: TaskId) -> RpcResult<TaskStatus> {
@@ -57,8 +92,8 @@ impl TaskRpcServer for Rpc {
 		Ok(self.0.task_result(id).await?)
 	}
 
-	async fn task_cancel(&self, id: TaskId) -> RpcResult<TaskStatus> {
-		Ok(self.0.task_cancel(id).await?)
+	async fn task_cancel(&self, extensions: &Extensions, id: TaskId) -> RpcResult<TaskStatus> {
+		Ok(self.0.task_cancel(caller(extensions)?, id).await?)
 	}
 
 	async fn task_subscribe(
@@ -82,7 +117,7 @@ impl TaskRpcServer for Rpc {
 			};
 			status = match change {
 				// Read between the start of the watch and the first change.
-				Ok(change) if change == status => continue,
+				Ok(change) if is_told(&change, &status) => continue,
 				Ok(change) => change,
 				// The subscriber was too slow for every step: it gets the present state.
 				Err(RecvError::Lagged(_)) => self.0.task_status(id).await?,
@@ -110,6 +145,21 @@ impl TaskRpcServer for Rpc {
 	async fn coordinator_draw(&self, id: TaskId, attempt: Option<Attempt>) -> RpcResult<DrawProof> {
 		Ok(self.0.draw_proof(id, attempt).await?)
 	}
+}
+
+/// Who is calling: the HTTP side has put it there.
+fn caller(extensions: &Extensions) -> Result<&Caller> {
+	extensions.get().ok_or_else(|| ErrorCode::Internal.into())
+}
+
+/// Whether a change is what was told before. What is only foreseen makes no difference.
+fn is_told(change: &TaskStatus, told: &TaskStatus) -> bool {
+	let foreseen = TaskStatus {
+		position: told.position,
+		eta_ms: told.eta_ms,
+		..change.clone()
+	};
+	foreseen == *told
 }
 
 async fn send(sink: &SubscriptionSink, status: &TaskStatus) -> SubscriptionResult {

@@ -95,12 +95,13 @@ async fn commit(coordinator: &Arc<Coordinator>, draw: Draw) -> Result<()> {
 		waiting,
 		assignment,
 		eligible,
+		list,
 	} = draw;
 	let identity = coordinator.identity()?;
 	let now_ms = coordinator.now_ms();
 	let signature = coordinator.sign(identity, &assignment);
 	let (task, attempt) = (assignment.task, assignment.attempt);
-	log(&assignment, eligible.len());
+	log(&assignment, eligible);
 	let row = AttemptRow {
 		assignment,
 		signature,
@@ -112,7 +113,7 @@ async fn commit(coordinator: &Arc<Coordinator>, draw: Draw) -> Result<()> {
 	};
 	let extra = Extra::Draw {
 		attempt: Box::new(row),
-		eligible,
+		list,
 	};
 	let this = coordinator.clone();
 	let after = move |outcome: &TransitionResult| {

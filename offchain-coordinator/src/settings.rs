@@ -21,6 +21,10 @@ pub struct Settings {
 	pub queue_timeout_ms: u64,
 	/// How many tasks can wait.
 	pub max_queued: usize,
+	/// How many tasks of one app can wait, unless the app has a limit of its own.
+	pub max_queued_per_app: usize,
+	/// How many tasks an app can submit in a minute, unless it has a limit of its own.
+	pub submits_per_minute: u32,
 	/// The most stake that counts in the draw.
 	pub weight_cap: Balance,
 	/// A miner's first suspension; each further one in a row doubles it.
@@ -35,6 +39,14 @@ pub struct Settings {
 	pub artifact_retention_ms: u64,
 	/// The model for requests that name none: its hash or name.
 	pub default_model: Option<String>,
+	/// Whether tasks are taken only with an API key.
+	pub require_api_key: bool,
+	/// How long a request by OpenAI's API waits for its pictures.
+	pub image_wait_ms: u64,
+	/// Where this coordinator is reached, for the addresses of pictures.
+	pub public_url: Option<String>,
+	/// Whether the address that a proxy names is the client's.
+	pub trust_proxy: bool,
 }
 
 impl Default for Settings {
@@ -45,6 +57,8 @@ impl Default for Settings {
 			pick_up_ms: 20_000,
 			queue_timeout_ms: 600_000,
 			max_queued: 10_000,
+			max_queued_per_app: 1_000,
+			submits_per_minute: 600,
 			weight_cap: Balance::MAX,
 			suspension_ms: 5_000,
 			grace_ms: 20_000,
@@ -52,6 +66,10 @@ impl Default for Settings {
 			retention_ms: 30 * DAY_MS,
 			artifact_retention_ms: 0,
 			default_model: None,
+			require_api_key: false,
+			image_wait_ms: 120_000,
+			public_url: None,
+			trust_proxy: false,
 		}
 	}
 }

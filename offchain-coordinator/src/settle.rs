@@ -36,6 +36,37 @@ pub fn settle(request: TaskRequest, model: &ModelInfo, seed: u64) -> Result<Task
 	})
 }
 
+/// The priority of a task, 0 to 9.
+pub fn priority(asked: Option<i64>) -> Result<u8, ApiError> {
+	let asked = asked.unwrap_or(limits::DEFAULT_PRIORITY.into());
+	match u8::try_from(asked) {
+		Ok(priority) if priority <= limits::MAX_PRIORITY => Ok(priority),
+		_ => {
+			let message = format!("A priority lies within 0 and {}.", limits::MAX_PRIORITY);
+			Err(ApiError::with_message(ErrorCode::ParameterInvalid, message).about("priority"))
+		},
+	}
+}
+
+/// How long a task may wait each time.
+pub fn max_wait_ms(asked: Option<i64>) -> Result<Option<u64>, ApiError> {
+	let Some(asked) = asked else {
+		return Ok(None);
+	};
+	match u64::try_from(asked) {
+		Ok(wait) if wait > 0 => Ok(Some(wait)),
+		_ => {
+			let message = "A task waits for at least 1 ms.";
+			Err(ApiError::with_message(ErrorCode::ParameterInvalid, message).about("max_wait_ms"))
+		},
+	}
+}
+
+/// A task's work: pixels times denoising steps.
+pub fn pixel_steps(spec: &TaskSpec) -> u64 {
+	u64::from(spec.width) * u64::from(spec.height) * u64::from(spec.steps)
+}
+
 fn steps(asked: Option<i64>, model: &ModelInfo) -> Result<u16, ApiError> {
 	let Some(asked) = asked else {
 		return Ok(model.default_steps);

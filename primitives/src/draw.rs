@@ -1,17 +1,15 @@
 //! The stake-weighted draw, as anyone can recompute it.
 //!
-//! The eligible list is sorted by account. The ticket is
+//! The eligible list is sorted by account; [`weight_tree`] says how it is committed to. The ticket is
 //! `blake2_256(randomness ‖ task id ‖ attempt)` (attempt as 4 bytes little-endian), read as a
 //! little-endian integer, modulo the total weight. Walking the list and taking the weights off the
 //! ticket, the drawn miner is the one on whom it runs out. A remainder of 2^256 by a total below 2^128
 //! favours no miner by more than 2^-128.
 
 use crate::{
-	merkle,
 	task::{Attempt, TaskId},
-	AccountId, Balance, H256,
+	weight_tree, AccountId, Balance, H256,
 };
-use alloc::vec::Vec;
 use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
 use scale_info::TypeInfo;
 use sp_core::U256;
@@ -29,13 +27,10 @@ pub struct Eligible {
 	pub weight: Balance,
 }
 
-/// Merkle root over the SCALE encodings of the list's entries. The list must be sorted by account.
+/// What an assignment says of the list: the root of its [`weight_tree`]. The list must be sorted by
+/// account.
 pub fn eligible_root(eligible: &[Eligible]) -> H256 {
-	let leaves: Vec<H256> = eligible
-		.iter()
-		.map(|entry| merkle::leaf_hash(&entry.encode()))
-		.collect();
-	merkle::root(&leaves)
+	weight_tree::root(eligible).hash
 }
 
 /// The sum of the weights; `None` when it does not fit.
@@ -89,7 +84,7 @@ pub fn is_canonical(eligible: &[Eligible]) -> bool {
 #[cfg(test)]
 mod tests {
 	use super::*;
-	use alloc::vec;
+	use alloc::{vec, vec::Vec};
 	use proptest::prelude::*;
 
 	fn list(weights: &[Balance]) -> Vec<Eligible> {

@@ -14,6 +14,7 @@ pub mod merkle;
 mod role;
 pub mod signing;
 pub mod task;
+pub mod weight_tree;
 
 pub use role::Role;
 pub use sp_core::{crypto::AccountId32 as AccountId, H256};

@@ -158,7 +158,7 @@ fn the_draw() {
 	});
 	assert_eq!(
 		hex::encode(draw::eligible_root(&eligible)),
-		"5fd0336e4e6c1e0c6d293b67f6e9f87ce4d63040c594aeed08308f99bf08f336"
+		"32eab8f3459d8a79063378c4b1738be671672f9e31cde49f07f00ad88f1ccea2"
 	);
 	let total = draw::total_weight(&eligible).unwrap();
 	let ticket = draw::ticket(&H256::repeat_byte(0x77), &TaskId([0x44; 16]), 1, total).unwrap();

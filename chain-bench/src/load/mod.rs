@@ -10,11 +10,8 @@ mod node;
 mod rpc;
 mod transactions;
 
-use crate::{
-	figures::{print, Unit},
-	statistics::median,
-};
 use anyhow::{ensure, Context};
+use cuckoo_figures::{median, print, Unit};
 use rpc::{Block, NodeRpc};
 use std::{collections::VecDeque, path::PathBuf, time::Duration};
 use tokio::{task::JoinSet, time::Instant};

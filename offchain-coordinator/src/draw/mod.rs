@@ -1,23 +1,25 @@
 //! The stake-weighted draw over the miners that are eligible now.
 //!
-//! The tables are indexed by the chain's list of miners in account order, so an index changes only
-//! when the finalized registry gains or loses a miner. Who is eligible is set by the caller, one
-//! weight at a time; a weight of zero is a miner that cannot be drawn. There is one table a model and
-//! one over all models, which says where a miner stands.
+//! Who is eligible is set by the caller, one weight at a time; a weight of zero is a miner that cannot
+//! be drawn. There is one table a model; it is as large as its miners are many, so that declaring
+//! models nobody else has costs nothing.
 //!
-//! What is drawn here, anyone can recompute with [`cuckoo_primitives::draw`] from the list that
-//! [`Drawn::eligible`] holds.
+//! What is drawn here, anyone can recompute with [`cuckoo_primitives::draw`] from the list that was
+//! drawn from, which is [recorded](ListRecord) with the draw.
 
-mod fenwick;
+mod record;
+mod tree;
 
-pub use fenwick::Fenwick;
+pub use record::{replay, ListEntries, ListRecord};
+pub use tree::WeightTree;
 
 use cuckoo_primitives::{
-	draw::{self, Eligible},
+	draw,
 	task::{Attempt, ModelHash, TaskId},
 	AccountId, Balance, H256,
 };
-use std::{collections::HashMap, sync::Arc};
+use record::Recorder;
+use std::collections::HashMap;
 
 /// Weights are cut to this, so that no sum over fewer than 2^40 miners overflows.
 pub const MAX_WEIGHT: Balance = Balance::MAX >> 40;
@@ -27,59 +29,48 @@ pub const MAX_WEIGHT: Balance = Balance::MAX >> 40;
 pub struct Drawn {
 	/// Who.
 	pub miner: AccountId,
-	/// From whom, in account order.
-	pub eligible: Vec<Eligible>,
-	/// The sum of their weights.
+	/// The commitment to the list that was drawn from.
+	pub eligible_root: H256,
+	/// The sum of its weights.
 	pub total_weight: Balance,
+	/// How many were in it.
+	pub eligible: usize,
+	/// What the store needs to give the list back.
+	pub list: ListRecord,
 }
 
 /// The weights of the miners that can be drawn for one model.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 struct Table {
-	accounts: Arc<[AccountId]>,
-	weights: Fenwick,
-	eligible: u32,
+	tree: WeightTree,
+	recorder: Recorder,
 }
 
 impl Table {
-	fn new(accounts: Arc<[AccountId]>) -> Self {
-		let weights = Fenwick::new(accounts.len());
-		Self {
-			accounts,
-			weights,
-			eligible: 0,
-		}
-	}
-
-	/// Returns the weight before. An account that the chain does not list has none.
 	fn set(&mut self, miner: &AccountId, weight: Balance) -> Balance {
-		let Ok(position) = self.accounts.binary_search(miner) else {
-			return 0;
-		};
-		let before = self.weights.set(position, weight.min(MAX_WEIGHT));
-		self.eligible = self.eligible + u32::from(weight > 0) - u32::from(before > 0);
+		let before = self.tree.set(miner, weight);
+		if before != weight {
+			self.recorder.changed(miner, weight);
+		}
 		before
 	}
 
-	fn list(&self) -> Vec<Eligible> {
-		let entries = self.accounts.iter().zip(self.weights.weights());
-		entries
-			.filter(|(_, weight)| **weight > 0)
-			.map(|(miner, weight)| Eligible {
-				miner: miner.clone(),
-				weight: *weight,
-			})
-			.collect()
-	}
-
-	fn draw(&self, randomness: &H256, task: &TaskId, attempt: Attempt) -> Option<Drawn> {
-		let total_weight = self.weights.total();
+	fn draw(
+		&mut self,
+		randomness: &H256,
+		task: &TaskId,
+		attempt: Attempt,
+		new_chain: impl FnOnce() -> u64,
+	) -> Option<Drawn> {
+		let total_weight = self.tree.total();
 		let ticket = draw::ticket(randomness, task, attempt, total_weight)?;
-		let miner = self.accounts.get(self.weights.find(ticket)?)?.clone();
+		let miner = self.tree.find(ticket)?.clone();
 		Some(Drawn {
 			miner,
-			eligible: self.list(),
+			eligible_root: self.tree.commitment(),
 			total_weight,
+			eligible: self.tree.len(),
+			list: self.recorder.record(&self.tree, new_chain),
 		})
 	}
 }
@@ -87,86 +78,71 @@ impl Table {
 /// Who can be drawn for what.
 #[derive(Clone, Debug)]
 pub struct DrawTables {
-	accounts: Arc<[AccountId]>,
-	overall: Table,
+	/// Whoever can be drawn for some model.
+	weights: HashMap<AccountId, Balance>,
+	total_weight: Balance,
 	by_model: HashMap<ModelHash, Table>,
-}
-
-impl Default for DrawTables {
-	fn default() -> Self {
-		Self::new(Vec::new())
-	}
+	next_chain: u64,
 }
 
 impl DrawTables {
-	/// Nobody is eligible yet. `accounts` are the chain's miners in ascending order.
-	pub fn new(accounts: Vec<AccountId>) -> Self {
-		debug_assert!(accounts.windows(2).all(|pair| pair[0] < pair[1]));
-		let accounts: Arc<[AccountId]> = accounts.into();
+	/// Nobody is eligible yet. Lists are recorded in chains that are numbered from `first_chain` on: a
+	/// random number, so that no two runs give the same.
+	pub fn new(first_chain: u64) -> Self {
 		Self {
-			overall: Table::new(accounts.clone()),
+			weights: HashMap::new(),
+			total_weight: 0,
 			by_model: HashMap::new(),
-			accounts,
+			next_chain: first_chain,
 		}
-	}
-
-	/// The chain's miners that the tables are indexed by.
-	pub fn accounts(&self) -> &[AccountId] {
-		&self.accounts
 	}
 
 	/// Sets the weight with which `miner` is drawn for each of its models; zero takes it out.
 	pub fn set(&mut self, miner: &AccountId, models: &[ModelHash], weight: Balance) {
-		self.overall.set(miner, weight);
+		let weight = weight.min(MAX_WEIGHT);
+		let before = match weight {
+			0 => self.weights.remove(miner),
+			_ => self.weights.insert(miner.clone(), weight),
+		};
+		self.total_weight = self.total_weight - before.unwrap_or(0) + weight;
 		for model in models {
 			match self.by_model.get_mut(model) {
 				Some(table) => {
 					table.set(miner, weight);
+					if table.tree.is_empty() {
+						self.by_model.remove(model);
+					}
 				},
 				None if weight > 0 => {
-					let mut table = Table::new(self.accounts.clone());
+					let mut table = Table::default();
 					table.set(miner, weight);
 					self.by_model.insert(*model, table);
 				},
 				None => {},
-			}
-			if self
-				.by_model
-				.get(model)
-				.is_some_and(|table| table.eligible == 0)
-			{
-				self.by_model.remove(model);
 			}
 		}
 	}
 
 	/// How many can be drawn for some model.
 	pub fn eligible(&self) -> u32 {
-		self.overall.eligible
+		u32::try_from(self.weights.len()).unwrap_or(u32::MAX)
 	}
 
 	/// The weight of all that can be drawn for some model.
 	pub fn total_weight(&self) -> Balance {
-		self.overall.weights.total()
+		self.total_weight
 	}
 
 	/// The weight of all that can be drawn for this model.
 	pub fn model_weight(&self, model: &ModelHash) -> Balance {
 		self.by_model
 			.get(model)
-			.map_or(0, |table| table.weights.total())
+			.map_or(0, |table| table.tree.total())
 	}
 
 	/// The weights of all that can be drawn for some model, heaviest first.
 	pub fn ranking(&self) -> Vec<Balance> {
-		let mut weights: Vec<Balance> = self
-			.overall
-			.weights
-			.weights()
-			.iter()
-			.copied()
-			.filter(|weight| *weight > 0)
-			.collect();
+		let mut weights: Vec<Balance> = self.weights.values().copied().collect();
 		weights.sort_unstable_by(|a, b| b.cmp(a));
 		weights
 	}
@@ -182,17 +158,30 @@ impl DrawTables {
 	) -> Option<Drawn> {
 		let table = self.by_model.get_mut(model)?;
 		let taken_out: Vec<Balance> = excluded.iter().map(|miner| table.set(miner, 0)).collect();
-		let drawn = table.draw(randomness, task, attempt);
+		let next_chain = &mut self.next_chain;
+		let drawn = table.draw(randomness, task, attempt, || {
+			let chain = *next_chain;
+			*next_chain = chain.wrapping_add(1);
+			chain
+		});
 		// Backwards, so that an account named twice gets its first weight back.
 		for (miner, weight) in excluded.iter().zip(taken_out).rev() {
 			table.set(miner, weight);
 		}
 		drawn
 	}
+
+	/// A draw's record did not get into the store: what would follow it begins anew.
+	pub fn unrecorded(&mut self, model: &ModelHash) {
+		if let Some(table) = self.by_model.get_mut(model) {
+			table.recorder = Recorder::default();
+		}
+	}
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
+	pub use super::record::tests::recorded;
 	use super::*;
 	use proptest::prelude::*;
 
@@ -205,7 +194,7 @@ mod tests {
 	}
 
 	fn tables(weights: &[Balance]) -> DrawTables {
-		let mut tables = DrawTables::new((0..weights.len() as u8).map(miner).collect());
+		let mut tables = DrawTables::new(0);
 		for (number, weight) in weights.iter().enumerate() {
 			tables.set(&miner(number as u8), &[model(1)], *weight);
 		}
@@ -223,6 +212,7 @@ mod tests {
 			attempt in any::<u32>(),
 		) {
 			let mut tables = tables(&weights);
+			let mut stored = Vec::new();
 			let excluded: Vec<AccountId> = excluded.into_iter().map(miner).collect();
 			let (randomness, task) = (randomness.into(), TaskId(task));
 			let before = tables.ranking();
@@ -235,11 +225,13 @@ mod tests {
 				.map(|(_, weight)| *weight)
 				.sum();
 			let Some(drawn) = drawn else { prop_assert_eq!(left, 0); return Ok(()) };
-			prop_assert!(draw::is_canonical(&drawn.eligible));
-			prop_assert_eq!(draw::total_weight(&drawn.eligible), Some(left));
-			prop_assert_eq!(drawn.total_weight, left);
+			let list = recorded(&mut stored, &drawn.list);
+			prop_assert!(draw::is_canonical(&list));
+			prop_assert_eq!(draw::eligible_root(&list), drawn.eligible_root);
+			prop_assert_eq!(draw::total_weight(&list), Some(left));
+			prop_assert_eq!((drawn.total_weight, drawn.eligible), (left, list.len()));
 			let ticket = draw::ticket(&randomness, &task, attempt, left).unwrap();
-			prop_assert_eq!(&draw::pick(&drawn.eligible, ticket).unwrap().miner, &drawn.miner);
+			prop_assert_eq!(&draw::pick(&list, ticket).unwrap().miner, &drawn.miner);
 			prop_assert!(!excluded.contains(&drawn.miner));
 		}
 	}
@@ -255,13 +247,6 @@ mod tests {
 		tables.set(&miner(1), &[model(1)], 0);
 		assert!(tables.by_model.is_empty());
 		assert_eq!((tables.eligible(), tables.total_weight()), (0, 0));
-	}
-
-	#[test]
-	fn an_account_that_the_chain_does_not_list_is_never_eligible() {
-		let mut tables = tables(&[1]);
-		tables.set(&miner(9), &[model(1)], 5);
-		assert_eq!((tables.eligible(), tables.model_weight(&model(1))), (1, 1));
 	}
 
 	/// Shares of 20,000 draws fit the stakes: chi-square with 3 degrees of freedom, p > 0.001.

@@ -7,14 +7,17 @@
 //! after the commit. The `after` of a write runs in the order of commits, which is how the tables in
 //! memory never fall behind or get ahead of the store.
 
-mod lists;
+mod apps;
+mod history;
 mod operations;
 mod retention;
 mod rows;
 mod tasks;
 mod writer;
 
+pub use history::Past;
 pub use retention::{Removed, BATCH as RETENTION_BATCH};
+pub(crate) use rows::{read_ms, stored_ms};
 pub use rows::{AttemptRow, KnownModel, MinerRow, ResultRow, TaskRow};
 pub use tasks::{Extra, NewTask, Open, Submitted, Transition};
 
@@ -22,7 +25,7 @@ use crate::{clock::UnixMs, metrics::Commits, state::Refusal};
 use codec::Encode;
 use cuckoo_coordinator_api::task::ModelInfo;
 use cuckoo_primitives::{AccountId, Balance, WorkerId, H256};
-use rows::{decode, stored_ms};
+use rows::decode;
 use sqlx::{
 	sqlite::{
 		SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePoolOptions,
@@ -98,25 +101,35 @@ pub struct Store {
 	commits: Commits,
 }
 
+/// How every connection to the store in this directory is opened.
+pub(crate) fn options(directory: &Path) -> SqliteConnectOptions {
+	SqliteConnectOptions::new()
+		.filename(directory.join(FILE_NAME))
+		.create_if_missing(true)
+		.journal_mode(SqliteJournalMode::Wal)
+		.synchronous(SqliteSynchronous::Full)
+		.foreign_keys(true)
+		.busy_timeout(BUSY_TIMEOUT)
+		.disable_statement_logging()
+}
+
+/// Opens the file or creates it, and brings it to the present version.
+pub(crate) async fn open_file(directory: &Path) -> Result<SqliteConnection> {
+	let mut connection = SqliteConnection::connect_with(&options(directory)).await?;
+	sqlx::migrate!("./migrations")
+		.run(&mut connection)
+		.await
+		.map_err(|error| StoreError::Migration(Arc::new(error)))?;
+	Ok(connection)
+}
+
 impl Store {
 	/// Opens the store in this directory, or creates it, and brings it to the present version.
 	pub async fn open(directory: &Path) -> Result<Self> {
-		let options = SqliteConnectOptions::new()
-			.filename(directory.join(FILE_NAME))
-			.create_if_missing(true)
-			.journal_mode(SqliteJournalMode::Wal)
-			.synchronous(SqliteSynchronous::Full)
-			.foreign_keys(true)
-			.busy_timeout(BUSY_TIMEOUT)
-			.disable_statement_logging();
-		let mut connection = SqliteConnection::connect_with(&options).await?;
-		sqlx::migrate!("./migrations")
-			.run(&mut connection)
-			.await
-			.map_err(|error| StoreError::Migration(Arc::new(error)))?;
+		let connection = open_file(directory).await?;
 		let readers = SqlitePoolOptions::new()
 			.max_connections(READERS)
-			.connect_with(options.read_only(true).create_if_missing(false))
+			.connect_with(options(directory).read_only(true).create_if_missing(false))
 			.await?;
 		let commits = Commits::default();
 		Ok(Self {

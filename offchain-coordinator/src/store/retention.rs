@@ -1,12 +1,7 @@
 //! Removes what has been kept for long enough, a bounded number of rows in each transaction, so that
 //! the writer is never held for long.
 
-use super::{
-	lists::{lists_of, remove_unnamed},
-	rows::stored_ms,
-	writer::job,
-	Result, Store,
-};
+use super::{rows::stored_ms, writer::job, Result, Store};
 use crate::clock::UnixMs;
 use cuckoo_primitives::H256;
 use sqlx::{sqlite::SqliteConnection, Row};
@@ -30,13 +25,13 @@ impl Store {
 		let work = job(move |connection| {
 			Box::pin(async move {
 				let mut removed = Removed::default();
-				let mut lists = BTreeSet::new();
+				let mut chains = BTreeSet::new();
 				for task in ended_tasks(&mut *connection, before_ms).await? {
-					lists.extend(lists_of(&mut *connection, &task).await?);
-					remove_task(&mut *connection, &task, &mut removed.artifacts).await?;
+					remove_task(&mut *connection, &task, &mut removed.artifacts, &mut chains)
+						.await?;
 					removed.rows += 1;
 				}
-				remove_unnamed(connection, &lists).await?;
+				remove_unnamed_lists(connection, &chains).await?;
 				Ok(removed)
 			})
 		});
@@ -103,6 +98,7 @@ async fn remove_task(
 	connection: &mut SqliteConnection,
 	task: &[u8],
 	artifacts: &mut BTreeSet<H256>,
+	chains: &mut BTreeSet<i64>,
 ) -> Result<()> {
 	let rows = sqlx::query("DELETE FROM results WHERE task = ? RETURNING artifact")
 		.bind(task)
@@ -111,14 +107,32 @@ async fn remove_task(
 	for row in &rows {
 		artifacts.insert(artifact(row)?);
 	}
-	for delete in [
-		"DELETE FROM attempts WHERE task = ?",
-		"DELETE FROM tasks WHERE id = ?",
-	] {
-		sqlx::query(delete)
+	let drawn_from: Vec<i64> =
+		sqlx::query_scalar("DELETE FROM attempts WHERE task = ? RETURNING list_chain")
 			.bind(task)
-			.execute(&mut *connection)
+			.fetch_all(&mut *connection)
 			.await?;
+	chains.extend(drawn_from);
+	sqlx::query("DELETE FROM tasks WHERE id = ?")
+		.bind(task)
+		.execute(connection)
+		.await?;
+	Ok(())
+}
+
+/// Removes those of the chains of lists that no attempt names any more. The one place where lists go.
+async fn remove_unnamed_lists(
+	connection: &mut SqliteConnection,
+	chains: &BTreeSet<i64>,
+) -> Result<()> {
+	for chain in chains {
+		sqlx::query(
+			"DELETE FROM eligible_lists WHERE chain = ?1 \
+			 AND NOT EXISTS (SELECT 1 FROM attempts WHERE list_chain = ?1)",
+		)
+		.bind(chain)
+		.execute(&mut *connection)
+		.await?;
 	}
 	Ok(())
 }

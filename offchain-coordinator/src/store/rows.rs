@@ -1,7 +1,7 @@
 //! Rows of the store as types.
 
 use super::{Result, StoreError};
-use crate::{clock::UnixMs, state::Ending};
+use crate::{apps::AppId, clock::UnixMs, state::Ending};
 use codec::{Decode, DecodeAll};
 use cuckoo_coordinator_api::task::{ModelInfo, TaskState};
 use cuckoo_primitives::{
@@ -18,6 +18,8 @@ pub struct TaskRow {
 	pub seq: i64,
 	/// Its id.
 	pub id: TaskId,
+	/// Who submitted it.
+	pub app: AppId,
 	/// The id's nonce.
 	pub nonce: String,
 	/// Hash of what the app asked for.
@@ -26,6 +28,8 @@ pub struct TaskRow {
 	pub spec: TaskSpec,
 	/// That spec's hash.
 	pub spec_hash: H256,
+	/// Its place among its app's.
+	pub priority: u8,
 	/// Where it stands.
 	pub state: TaskState,
 	/// The attempt at work or the last one.
@@ -40,6 +44,8 @@ pub struct TaskRow {
 	pub updated_ms: UnixMs,
 	/// When it stops waiting.
 	pub queue_until_ms: UnixMs,
+	/// How long it waits at most each time, if the app said so.
+	pub max_wait_ms: Option<u64>,
 }
 
 impl TaskRow {
@@ -47,10 +53,12 @@ impl TaskRow {
 		Ok(Self {
 			seq: row.try_get("seq")?,
 			id: bytes(row, "id")?,
+			app: AppId::new(row.try_get("app")?),
 			nonce: row.try_get("nonce")?,
 			request_hash: bytes(row, "request_hash")?,
 			spec: bytes(row, "spec")?,
 			spec_hash: bytes(row, "spec_hash")?,
+			priority: row.try_get("priority")?,
 			state: state_from_name(row.try_get("state")?)?,
 			attempt: row
 				.try_get::<Option<i64>, _>("attempt")?
@@ -61,6 +69,7 @@ impl TaskRow {
 			created_ms: ms(row, "created_ms")?,
 			updated_ms: ms(row, "updated_ms")?,
 			queue_until_ms: ms(row, "queue_until_ms")?,
+			max_wait_ms: row.try_get::<Option<i64>, _>("max_wait_ms")?.map(read_ms),
 		})
 	}
 }
@@ -179,7 +188,7 @@ pub(super) fn decode<T: Decode>(mut bytes: &[u8], what: &'static str) -> Result<
 	T::decode_all(&mut bytes).map_err(|_| StoreError::Corrupt(what))
 }
 
-fn bytes<T: Decode>(row: &SqliteRow, column: &'static str) -> Result<T> {
+pub(super) fn bytes<T: Decode>(row: &SqliteRow, column: &'static str) -> Result<T> {
 	decode(&row.try_get::<Vec<u8>, _>(column)?, column)
 }
 
@@ -188,16 +197,17 @@ fn optional_bytes<T: Decode>(row: &SqliteRow, column: &'static str) -> Result<Op
 	value.map(|bytes| decode(&bytes, column)).transpose()
 }
 
-fn ms(row: &SqliteRow, column: &'static str) -> Result<UnixMs> {
+pub(super) fn ms(row: &SqliteRow, column: &'static str) -> Result<UnixMs> {
 	Ok(read_ms(row.try_get(column)?))
 }
 
-fn read_ms(stored: i64) -> UnixMs {
+/// A time as it was stored.
+pub(crate) fn read_ms(stored: i64) -> UnixMs {
 	u64::try_from(stored).unwrap_or(0)
 }
 
 /// A time as SQLite stores it: its integers are signed.
-pub(super) fn stored_ms(time: UnixMs) -> i64 {
+pub(crate) fn stored_ms(time: UnixMs) -> i64 {
 	i64::try_from(time).unwrap_or(i64::MAX)
 }
 

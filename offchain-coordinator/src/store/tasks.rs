@@ -6,7 +6,9 @@ use super::{
 	Result, Store, StoreError, TransitionRefused, TransitionResult,
 };
 use crate::{
+	apps::AppId,
 	clock::UnixMs,
+	draw::{replay, ListEntries, ListRecord},
 	state::{Ending, Event, Stage},
 };
 use codec::Encode;
@@ -24,6 +26,8 @@ use sqlx::{sqlite::SqliteConnection, Row};
 pub struct NewTask {
 	/// Its id.
 	pub id: TaskId,
+	/// Who submits it.
+	pub app: AppId,
 	/// The id's nonce.
 	pub nonce: String,
 	/// The app's key, if it gave one.
@@ -32,8 +36,12 @@ pub struct NewTask {
 	pub request_hash: H256,
 	/// What is to be made.
 	pub spec: TaskSpec,
+	/// Its place among its app's.
+	pub priority: u8,
 	/// When it stops waiting.
 	pub queue_until_ms: UnixMs,
+	/// How long it waits at most each time, if the app said so.
+	pub max_wait_ms: Option<u64>,
 }
 
 /// How a submit of a task went.
@@ -45,6 +53,8 @@ pub enum Submitted {
 	Repeated(TaskRow),
 	/// The key was given before, for another request.
 	KeyTaken,
+	/// Another app has given the key, for the same spec: the two tasks would have one id.
+	IdTaken,
 }
 
 /// What a transition brings with it, in the same transaction.
@@ -57,7 +67,7 @@ pub enum Extra {
 		/// The signed assignment.
 		attempt: Box<AttemptRow>,
 		/// The list that was drawn from.
-		eligible: Vec<Eligible>,
+		list: ListRecord,
 	},
 	/// With `Submit`: what the miner signed.
 	Result {
@@ -74,7 +84,7 @@ pub enum Extra {
 		ending: Ending,
 		/// Why, as a sentence.
 		reason: Option<String>,
-		/// Until when the task waits, if it goes back to the queue.
+		/// Until when the task waits, if it goes back to the queue and the app set no sooner end.
 		queue_until_ms: UnixMs,
 	},
 	/// With `Expire`: why.
@@ -116,24 +126,30 @@ impl Store {
 		let work = job(move |connection| {
 			Box::pin(async move {
 				if let Some(key) = &new.idempotency_key {
-					if let Some(task) = by_key(&mut *connection, key).await? {
+					if let Some(task) = by_key(&mut *connection, &new.app, key).await? {
 						return Ok(repeated(task, &new.request_hash));
 					}
 				}
+				if task(&mut *connection, &new.id).await?.is_some() {
+					return Ok(Submitted::IdTaken);
+				}
 				sqlx::query(
-					"INSERT INTO tasks (id, nonce, idempotency_key, request_hash, spec, spec_hash, \
-					 state, created_ms, updated_ms, queue_until_ms) \
-					 VALUES (?, ?, ?, ?, ?, ?, 'queued', ?, ?, ?)",
+					"INSERT INTO tasks (id, app, nonce, idempotency_key, request_hash, spec, \
+					 spec_hash, priority, state, created_ms, updated_ms, queue_until_ms, \
+					 max_wait_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'queued', ?, ?, ?, ?)",
 				)
 				.bind(new.id.encode())
+				.bind(new.app.as_str())
 				.bind(&new.nonce)
 				.bind(&new.idempotency_key)
 				.bind(new.request_hash.as_bytes())
 				.bind(new.spec.encode())
 				.bind(new.spec.hash().as_bytes())
+				.bind(new.priority)
 				.bind(stored_ms(now_ms))
 				.bind(stored_ms(now_ms))
 				.bind(stored_ms(new.queue_until_ms))
+				.bind(new.max_wait_ms.map(stored_ms))
 				.execute(&mut *connection)
 				.await?;
 				let task = task(connection, &new.id).await?;
@@ -144,14 +160,15 @@ impl Store {
 		self.writer.write(work, after).await
 	}
 
-	/// The outcome of an earlier submit with this key.
+	/// The outcome of an earlier submit of this app with this key.
 	pub async fn submitted_before(
 		&self,
+		app: &AppId,
 		key: &str,
 		request_hash: &H256,
 	) -> Result<Option<Submitted>> {
 		let mut reader = self.readers.acquire().await?;
-		let task = by_key(&mut reader, key).await?;
+		let task = by_key(&mut reader, app, key).await?;
 		Ok(task.map(|task| repeated(task, request_hash)))
 	}
 
@@ -197,16 +214,22 @@ impl Store {
 		row.as_ref().map(ResultRow::from_row).transpose()
 	}
 
-	/// The list with this root.
-	pub async fn eligible(&self, root: &H256) -> Result<Option<Vec<Eligible>>> {
-		let entries: Option<Vec<u8>> =
-			sqlx::query_scalar("SELECT entries FROM eligible_lists WHERE root = ?")
-				.bind(root.as_bytes())
-				.fetch_optional(&self.readers)
-				.await?;
-		entries
-			.map(|bytes| decode(&bytes, "eligible list"))
-			.transpose()
+	/// The list that an attempt was drawn from.
+	pub async fn eligible(&self, id: &TaskId, attempt: Attempt) -> Result<Option<Vec<Eligible>>> {
+		let steps: Vec<Vec<u8>> = sqlx::query_scalar(
+			"SELECT entries FROM eligible_lists JOIN attempts \
+			 ON chain = list_chain AND step <= list_step \
+			 WHERE task = ? AND attempt = ? ORDER BY step",
+		)
+		.bind(id.encode())
+		.bind(i64::from(attempt))
+		.fetch_all(&self.readers)
+		.await?;
+		let steps = steps
+			.iter()
+			.map(|bytes| decode(bytes, "eligible list"))
+			.collect::<Result<Vec<ListEntries>>>()?;
+		Ok(replay(steps))
 	}
 
 	/// Whether the artifact is the result of a task that is done.
@@ -267,8 +290,13 @@ fn repeated(task: TaskRow, request_hash: &H256) -> Submitted {
 	}
 }
 
-async fn by_key(connection: &mut SqliteConnection, key: &str) -> Result<Option<TaskRow>> {
-	let row = sqlx::query("SELECT * FROM tasks WHERE idempotency_key = ?")
+async fn by_key(
+	connection: &mut SqliteConnection,
+	app: &AppId,
+	key: &str,
+) -> Result<Option<TaskRow>> {
+	let row = sqlx::query("SELECT * FROM tasks WHERE app = ? AND idempotency_key = ?")
+		.bind(app.as_str())
 		.bind(key)
 		.fetch_optional(connection)
 		.await?;
@@ -322,6 +350,10 @@ async fn transition(
 	extra: Extra,
 	now_ms: UnixMs,
 ) -> Result<TransitionResult> {
+	if let Extra::Draw { list, .. } = &extra {
+		// Also when the draw comes too late for its task: the lists after it build on this one.
+		insert_list(&mut *connection, list).await?;
+	}
 	let Some(old) = task(&mut *connection, &id).await? else {
 		return Ok(Err(TransitionRefused::NoTask));
 	};
@@ -338,8 +370,8 @@ async fn transition(
 	let mut ended = None;
 	match &extra {
 		Extra::None => {},
-		Extra::Draw { attempt, eligible } => {
-			insert_draw(&mut *connection, attempt, eligible).await?;
+		Extra::Draw { attempt, list } => {
+			insert_draw(&mut *connection, attempt, list).await?;
 			new.miner = Some(attempt.assignment.miner.clone());
 		},
 		Extra::Result {
@@ -368,7 +400,8 @@ async fn transition(
 				(TaskState::Failed, Some(last)) => Some(given_up(&after, last)),
 				(_, reason) => reason.clone(),
 			};
-			new.queue_until_ms = *queue_until_ms;
+			let own_limit_ms = old.max_wait_ms.map(|wait| now_ms.saturating_add(wait));
+			new.queue_until_ms = own_limit_ms.unwrap_or(u64::MAX).min(*queue_until_ms);
 			// A task that is cancelled while it waits has no attempt to end.
 			if let (Some(attempt), Some(miner), true) = (
 				before.attempt,
@@ -429,17 +462,12 @@ fn given_up(stage: &Stage, last: &str) -> String {
 async fn insert_draw(
 	connection: &mut SqliteConnection,
 	row: &AttemptRow,
-	eligible: &[Eligible],
+	list: &ListRecord,
 ) -> Result<()> {
 	let assignment = &row.assignment;
-	sqlx::query("INSERT OR IGNORE INTO eligible_lists (root, entries) VALUES (?, ?)")
-		.bind(assignment.eligible_root.as_bytes())
-		.bind(eligible.encode())
-		.execute(&mut *connection)
-		.await?;
 	sqlx::query(
 		"INSERT INTO attempts (task, attempt, miner, assignment, signature, coordinator_worker, \
-		 eligible_root, assigned_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+		 list_chain, list_step, assigned_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
 	)
 	.bind(assignment.task.encode())
 	.bind(i64::from(assignment.attempt))
@@ -447,11 +475,39 @@ async fn insert_draw(
 	.bind(assignment.encode())
 	.bind(row.signature.encode())
 	.bind(row.coordinator_worker.encode())
-	.bind(assignment.eligible_root.as_bytes())
+	.bind(stored_chain(list.chain))
+	.bind(i64::from(list.step))
 	.bind(stored_ms(row.assigned_ms))
 	.execute(connection)
 	.await?;
 	Ok(())
+}
+
+/// Adds a step to a chain. One whose step before is not there would give a wrong list: the draw that
+/// comes with it is not committed.
+async fn insert_list(connection: &mut SqliteConnection, list: &ListRecord) -> Result<()> {
+	let Some(entries) = &list.entries else {
+		return Ok(());
+	};
+	let inserted = sqlx::query(
+		"INSERT INTO eligible_lists (chain, step, entries) SELECT ?1, ?2, ?3 WHERE ?2 = 0 \
+		 OR EXISTS (SELECT 1 FROM eligible_lists WHERE chain = ?1 AND step = ?2 - 1)",
+	)
+	.bind(stored_chain(list.chain))
+	.bind(i64::from(list.step))
+	.bind(entries.encode())
+	.execute(connection)
+	.await?
+	.rows_affected();
+	match inserted {
+		1 => Ok(()),
+		_ => Err(StoreError::Corrupt("chain of eligible lists")),
+	}
+}
+
+/// A chain's number as SQLite stores it: its integers are signed.
+fn stored_chain(chain: u64) -> i64 {
+	i64::from_le_bytes(chain.to_le_bytes())
 }
 
 async fn insert_result(

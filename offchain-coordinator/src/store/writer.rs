@@ -164,22 +164,22 @@ async fn transaction(
 	batch: Vec<Job>,
 	finishes: &mut Vec<Finish>,
 ) -> std::result::Result<(), sqlx::Error> {
-	sqlx::query("BEGIN IMMEDIATE")
+	// Every command is a round trip to the thread that SQLite runs in: as few as can be.
+	sqlx::raw_sql("BEGIN IMMEDIATE; SAVEPOINT job")
 		.execute(&mut *connection)
 		.await?;
-	for job in batch {
-		sqlx::query("SAVEPOINT job")
-			.execute(&mut *connection)
-			.await?;
+	let last = batch.len() - 1;
+	for (number, job) in batch.into_iter().enumerate() {
 		let (keep, finish) = job(&mut *connection).await;
 		finishes.push(finish);
-		if !keep {
-			sqlx::query("ROLLBACK TO job")
-				.execute(&mut *connection)
-				.await?;
-		}
-		sqlx::query("RELEASE job").execute(&mut *connection).await?;
+		let then = match (keep, number == last) {
+			(false, _) => "ROLLBACK TO job",
+			(true, false) => "RELEASE job; SAVEPOINT job",
+			// The commit releases it.
+			(true, true) => continue,
+		};
+		sqlx::raw_sql(then).execute(&mut *connection).await?;
 	}
-	sqlx::query("COMMIT").execute(&mut *connection).await?;
+	sqlx::raw_sql("COMMIT").execute(&mut *connection).await?;
 	Ok(())
 }

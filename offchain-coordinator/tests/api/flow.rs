@@ -25,6 +25,7 @@ async fn a_task_becomes_a_picture_that_can_be_verified() {
 
 	let options = SubmitOptions {
 		idempotency_key: Some("apple-1".into()),
+		..SubmitOptions::default()
 	};
 	let task = server
 		.client
@@ -203,6 +204,7 @@ async fn the_same_key_and_request_give_the_same_task() {
 	let with = |key: &str| {
 		Some(SubmitOptions {
 			idempotency_key: Some(key.into()),
+			..SubmitOptions::default()
 		})
 	};
 	let submit = |prompt: &str, key: &str| server.client.task_submit(request(prompt), with(key));

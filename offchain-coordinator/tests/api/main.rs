@@ -1,6 +1,7 @@
 //! The coordinator over its real port.
 
 mod admin;
+mod apps;
 mod bad_input;
 mod configuration;
 mod drain;
@@ -8,5 +9,6 @@ mod flow;
 mod harness;
 mod leases;
 mod monitoring;
+mod openai;
 mod restart;
 mod retention;

@@ -23,6 +23,7 @@ async fn a_restart_loses_no_task_and_keeps_leases() {
 	for number in 0..20 {
 		let options = SubmitOptions {
 			idempotency_key: Some(format!("key {number}")),
+			..SubmitOptions::default()
 		};
 		let prompt = request(&format!("waiting {number}"));
 		waiting.push(
@@ -50,6 +51,7 @@ async fn a_restart_loses_no_task_and_keeps_leases() {
 	assert_eq!(server.client.coordinator_info().await.unwrap().queued, 20);
 	let options = SubmitOptions {
 		idempotency_key: Some("key 3".into()),
+		..SubmitOptions::default()
 	};
 	let again = server
 		.client

@@ -74,6 +74,7 @@ async fn a_task_that_was_kept_for_long_enough_is_gone_with_all_that_belongs_to_i
 	let alice = TestMiner::connect(&server, "alice").await;
 	let options = Some(SubmitOptions {
 		idempotency_key: Some("key".into()),
+		..SubmitOptions::default()
 	});
 	let old = server
 		.client
