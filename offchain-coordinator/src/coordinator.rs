@@ -944,7 +944,10 @@ impl Coordinator {
 					.transition(task.id, Event::Accept(attempt), extra)
 					.await?
 				{
-					Ok(_) => self.measure(task, attempt, result).await,
+					Ok(_) => {
+						self.measure(task, attempt, result).await;
+						Ok(())
+					},
 					Err(refused) => {
 						tracing::error!(task = %task.id, ?refused, "a checked result was refused");
 						Err(broken("state"))
@@ -963,14 +966,12 @@ impl Coordinator {
 		}
 	}
 
-	/// Learns from an accepted result how long such tasks take.
-	async fn measure(&self, task: TaskRow, attempt: Attempt, result: ResultRow) -> Result<()> {
-		let row = self
-			.store
-			.attempt(&task.id, attempt)
-			.await
-			.map_err(internal)?;
-		let row = row.ok_or_else(|| broken("attempt"))?;
+	/// Learns from an accepted result how long such tasks take. The result stands also if it cannot be
+	/// measured.
+	async fn measure(&self, task: TaskRow, attempt: Attempt, result: ResultRow) {
+		let Ok(Some(row)) = self.store.attempt(&task.id, attempt).await else {
+			return;
+		};
 		if let Some(ended_ms) = row.ended_ms {
 			self.metrics.done(row.assigned_ms, ended_ms);
 		}
@@ -979,7 +980,6 @@ impl Coordinator {
 			commitment: result.commitment,
 			took_ms: result.submitted_ms.saturating_sub(row.assigned_ms),
 		});
-		Ok(())
 	}
 
 	/// Notes an upload by the miner that has this session. It must hold a lease.

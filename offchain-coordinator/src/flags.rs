@@ -85,7 +85,8 @@ pub fn given(file: Option<&Path>, flags: &Flags) -> Result<Given, String> {
 		}
 	};
 	let environment = std::env::vars_os()
-		.filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+		.map(|(name, value)| [name, value].map(|text| text.to_string_lossy().into_owned()))
+		.map(|[name, value]| (name, value));
 	Ok(Given {
 		file: file.map(read).transpose()?,
 		environment: environment.collect(),

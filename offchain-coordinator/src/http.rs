@@ -4,6 +4,7 @@
 use crate::{
 	apps::Caller,
 	artifacts::PutError,
+	connections,
 	coordinator::{disk, internal, Coordinator},
 	openai, rpc,
 };
@@ -22,11 +23,6 @@ use cuckoo_coordinator_api::{
 use cuckoo_primitives::H256;
 use futures::StreamExt;
 use httpdate::fmt_http_date;
-use hyper_util::{
-	rt::{TokioExecutor, TokioIo, TokioTimer},
-	server::conn::auto,
-	service::TowerToHyperService,
-};
 use jsonrpsee::server::{
 	stop_channel, BatchRequestConfig, HttpBody, PingConfig, Server, ServerConfig, TowerService,
 };
@@ -35,8 +31,8 @@ use std::{
 	sync::Arc,
 	time::{Duration, UNIX_EPOCH},
 };
-use tokio::{net::TcpListener, sync::Semaphore};
-use tokio_util::{io::ReaderStream, sync::CancellationToken, task::TaskTracker};
+use tokio::net::TcpListener;
+use tokio_util::{io::ReaderStream, sync::CancellationToken};
 use tower::{Layer, Service};
 use tower_http::catch_panic::CatchPanicLayer;
 
@@ -48,12 +44,6 @@ const MAX_BATCH: u32 = 32;
 const MAX_SUBSCRIPTIONS: u32 = 128;
 /// Messages that a slow WebSocket client can be behind.
 const MESSAGE_BUFFER: u32 = 64;
-/// How long a client may take to send a request's head.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(15);
-/// Longest head of a request, in bytes.
-const MAX_HEADER_BYTES: usize = 16 * 1024;
-/// Most header fields.
-const MAX_HEADERS: usize = 64;
 /// How long an upload may take.
 const UPLOAD_TIMEOUT: Duration = Duration::from_secs(300);
 /// Most bytes of a refused upload that are taken in.
@@ -98,64 +88,19 @@ pub async fn serve(
 		.build(rpc::methods(coordinator.clone()), stop_rpc);
 	let router = router(Shell { coordinator, rpc });
 
-	let mut connections = auto::Builder::new(TokioExecutor::new()).http1_only();
-	connections
-		.http1()
-		.timer(TokioTimer::new())
-		.header_read_timeout(HEADER_TIMEOUT)
-		.max_buf_size(MAX_HEADER_BYTES)
-		.max_headers(MAX_HEADERS);
-	let places = Arc::new(Semaphore::new(max_connections as usize));
-	let open = TaskTracker::new();
-	loop {
-		let place = tokio::select! {
-			() = stop.cancelled() => break,
-			place = places.clone().acquire_owned() => place,
-		};
-		let accepted = tokio::select! {
-			() = stop.cancelled() => break,
-			accepted = listener.accept() => accepted,
-		};
-		let (stream, peer) = match accepted {
-			Ok(accepted) => accepted,
-			Err(error) => {
-				// Too many open files, or a client that has gone already.
-				tracing::warn!(%error, "a connection was not accepted");
-				tokio::time::sleep(Duration::from_millis(50)).await;
-				continue;
-			},
-		};
-		// Small messages go out at once; a socket that refuses that is as good.
-		let _ = stream.set_nodelay(true);
-		let service = TowerToHyperService::new(Extension(Peer(peer.ip())).layer(router.clone()));
-		let (connections, stop) = (connections.clone(), stop.clone());
-		open.spawn(async move {
-			let _place = place;
-			let connection =
-				connections.serve_connection_with_upgrades(TokioIo::new(stream), service);
-			tokio::pin!(connection);
-			let ended = tokio::select! {
-				ended = &mut connection => ended,
-				() = stop.cancelled() => {
-					connection.as_mut().graceful_shutdown();
-					connection.await
-				},
-			};
-			if let Err(error) = ended {
-				tracing::debug!(%error, "a connection broke");
-			}
-		});
-	}
-	drop(listener);
-	// An error means that it has stopped already.
-	let _ = rpc_handle.stop();
-	open.close();
-	if tokio::time::timeout(STOP_TIMEOUT, open.wait())
-		.await
-		.is_err()
-	{
-		tracing::warn!(connections = open.len(), "connections were cut off");
-	}
+	let connections = connections::serve(
+		listener,
+		max_connections,
+		STOP_TIMEOUT,
+		stop.clone(),
+		|peer| Extension(Peer(peer.ip())).layer(router.clone()),
+	);
+	let end_rpc = async {
+		stop.cancelled().await;
+		// An error means that it has stopped already.
+		let _ = rpc_handle.stop();
+	};
+	tokio::join!(connections, end_rpc);
 }
 
 fn router(shell: Shell) -> Router {
@@ -188,7 +133,7 @@ async fn json_rpc(
 	let trust_proxy = shell.coordinator.settings().trust_proxy;
 	let caller = Caller::new(request.headers(), peer, trust_proxy);
 	request.extensions_mut().insert(caller);
-	let reply = shell.rpc.call(request);
+	let reply = shell.rpc.call(taken_in(request).await);
 	match tokio::time::timeout(REQUEST_TIMEOUT, reply).await {
 		Ok(Ok(response)) => response.map(body),
 		Ok(Err(error)) => {
@@ -197,6 +142,18 @@ async fn json_rpc(
 		},
 		Err(_) => StatusCode::REQUEST_TIMEOUT.into_response(),
 	}
+}
+
+/// Takes in the body of a request that is too large, which is refused by its length alone: a client
+/// that still sends would see the connection break instead of the reason.
+async fn taken_in(request: Request) -> Request {
+	let is_too_large = |length: usize| length > MAX_REQUEST_BYTES as usize;
+	if !content_length(request.headers()).is_some_and(is_too_large) {
+		return request;
+	}
+	let (head, body) = request.into_parts();
+	discard(&mut body.into_data_stream()).await;
+	Request::from_parts(head, Body::empty())
 }
 
 fn body(body: HttpBody) -> Body {
@@ -284,9 +241,7 @@ async fn take_upload(
 	let token = bearer(headers)
 		.ok_or(ErrorCode::SessionInvalid)
 		.map_err(ApiError::from)?;
-	let length = headers.get(header::CONTENT_LENGTH);
-	let length = length.and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
-	if length.is_some_and(|length| length > MAX_ARTIFACT_BYTES) {
+	if content_length(headers).is_some_and(|length| length > MAX_ARTIFACT_BYTES) {
 		return Err(ApiError::new(ErrorCode::ArtifactTooLarge)
 			.about(format!("{hash:?}"))
 			.into());
@@ -333,6 +288,11 @@ fn parse_hash(text: &str) -> Result<H256, Refused> {
 		let message = "An artifact's name is 0x and 64 hex digits.";
 		Refused(ApiError::with_message(ErrorCode::ParameterInvalid, message).about("hash"))
 	})
+}
+
+fn content_length(headers: &HeaderMap) -> Option<usize> {
+	let length = headers.get(header::CONTENT_LENGTH)?;
+	length.to_str().ok()?.parse().ok()
 }
 
 fn bearer(headers: &HeaderMap) -> Option<H256> {

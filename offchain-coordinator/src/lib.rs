@@ -13,7 +13,7 @@
 //! - [`store`]: SQLite; the truth about tasks. [`artifacts`]: pictures on disk.
 //! - [`coordinator`]: the operations, each of which lets the store decide and then answers.
 //! - [`scheduler`]: draws, and ends what ran out.
-//! - [`rpc`], [`http`], [`openai`]: the one port.
+//! - [`rpc`], [`http`], [`openai`]: the one port. [`connections`]: how many there are, and for how long.
 //! - [`apps`], [`keys`], [`rates`]: who submits, the keys that say so, and how often. [`intake`]: what else apps ask.
 //! - [`admin`]: the operator's own interface and the commands that use it.
 //! - [`metrics`]: what is counted and measured.
@@ -34,6 +34,7 @@ pub mod bans;
 pub mod chain;
 pub mod clock;
 pub mod config;
+pub mod connections;
 pub mod coordinator;
 pub mod drain;
 pub mod draw;

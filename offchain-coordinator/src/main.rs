@@ -17,6 +17,7 @@ use offchain_coordinator::{
 };
 use std::{
 	io::{IsTerminal, Write},
+	net::SocketAddr,
 	path::PathBuf,
 	process::ExitCode,
 	time::Duration,
@@ -157,23 +158,20 @@ fn start(arguments: &ConfigArgs) -> anyhow::Result<()> {
 }
 
 async fn run(config: Config) -> anyhow::Result<()> {
+	// First of all: who has seen that it listens can end it in order.
+	let mut signals = Signals::listen()?;
 	let key = load_worker_key(config.worker_key.as_deref(), WORKER_VARIABLE)?;
 	let data_dir = data_dir(config.data_dir.clone())?;
 	let coordinator = Coordinator::open(&data_dir, key, config.settings.clone(), Clock::System)
 		.await
 		.with_context(|| format!("cannot start in {}", data_dir.display()))?;
 
-	let listener = TcpListener::bind(config.listen)
-		.await
-		.with_context(|| format!("cannot listen on {}", config.listen))?;
+	let listener = bind(config.listen, "listen").await?;
 	let address = listener.local_addr()?;
-	let admin =
-		match config.admin_listen {
-			Some(address) => Some(TcpListener::bind(address).await.with_context(|| {
-				format!("cannot listen on {address} for `admin`: name another by --admin-listen, or `none`")
-			})?),
-			None => None,
-		};
+	let admin = match config.admin_listen {
+		Some(address) => Some(bind(address, "admin-listen").await?),
+		None => None,
+	};
 	let mut stdout = std::io::stdout().lock();
 	writeln!(stdout, "listening http://{address}").and_then(|()| stdout.flush())?;
 	drop(stdout);
@@ -199,7 +197,6 @@ async fn run(config: Config) -> anyhow::Result<()> {
 	}
 	let mut chain = tokio::spawn(chain::follow(coordinator.clone(), follower, stop.clone()));
 
-	let mut signals = Signals::listen()?;
 	let outcome = tokio::select! {
 		outcome = &mut chain => outcome.map_err(anyhow::Error::from).and_then(|ended| Ok(ended?)),
 		() = signals.next() => Ok(()),
@@ -222,6 +219,12 @@ async fn run(config: Config) -> anyhow::Result<()> {
 	}
 	coordinator.close().await;
 	outcome
+}
+
+async fn bind(address: SocketAddr, flag: &str) -> anyhow::Result<TcpListener> {
+	TcpListener::bind(address)
+		.await
+		.with_context(|| format!("cannot listen on {address}: name another address by --{flag}"))
 }
 
 /// What tells the program to end.

@@ -1,7 +1,7 @@
 //! The interface's server.
 
 use super::{BanRequest, ErrorBody, UnbanRequest, DEFAULT_TASKS};
-use crate::{coordinator::Coordinator, metrics};
+use crate::{connections, coordinator::Coordinator, metrics};
 use axum::{
 	extract::{
 		rejection::{JsonRejection, QueryRejection},
@@ -19,7 +19,7 @@ use cuckoo_coordinator_api::{
 };
 use cuckoo_primitives::{task::TaskId, AccountId};
 use serde::Deserialize;
-use std::{future::IntoFuture, net::IpAddr, sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tower::limit::GlobalConcurrencyLimitLayer;
@@ -27,6 +27,8 @@ use tower_http::{catch_panic::CatchPanicLayer, timeout::TimeoutLayer};
 
 /// Largest body of a request.
 const MAX_BODY_BYTES: usize = 8 * 1024;
+/// Connections that can be open.
+const MAX_CONNECTIONS: u32 = 64;
 /// Requests that are answered at once; further ones wait.
 const MAX_REQUESTS: usize = 16;
 /// How long a request may take.
@@ -45,18 +47,10 @@ pub async fn serve(
 	stop: CancellationToken,
 ) {
 	let router = router(coordinator, allow_remote);
-	let ending = stop.clone().cancelled_owned();
-	let server = axum::serve(listener, router).with_graceful_shutdown(ending);
-	let cut_off = async {
-		stop.cancelled().await;
-		tokio::time::sleep(STOP_TIMEOUT).await;
-	};
-	tokio::select! {
-		ended = server.into_future() => if let Err(error) = ended {
-			tracing::error!(%error, "the operator's interface broke");
-		},
-		() = cut_off => {},
-	}
+	connections::serve(listener, MAX_CONNECTIONS, STOP_TIMEOUT, stop, |_peer| {
+		router.clone()
+	})
+	.await;
 }
 
 fn router(coordinator: Arc<Coordinator>, allow_remote: bool) -> Router {

@@ -3,6 +3,7 @@
 mod admin;
 mod apps;
 mod bad_input;
+mod configuration;
 mod drain;
 mod flow;
 mod harness;
