@@ -158,6 +158,7 @@ fn router(shell: Shell) -> Router {
 	Router::new()
 		.route("/", axum::routing::any(json_rpc))
 		.route("/artifacts/{hash}", get(get_artifact).put(put_artifact))
+		.route("/openapi.json", get(openapi))
 		.route("/healthz", get(|| async { "ok" }))
 		.route("/readyz", get(ready))
 		.fallback(|| async {
@@ -196,6 +197,12 @@ async fn json_rpc(
 
 fn body(body: HttpBody) -> Body {
 	Body::new(body)
+}
+
+/// What the HTTP side is, for machines.
+async fn openapi() -> Response {
+	let json = [(header::CONTENT_TYPE, "application/json")];
+	(json, include_str!("../api/openapi.json")).into_response()
 }
 
 async fn ready(State(shell): State<Shell>) -> Response {

@@ -2,6 +2,7 @@
 
 mod apps;
 mod bad_input;
+mod documents;
 mod flow;
 mod harness;
 mod leases;
