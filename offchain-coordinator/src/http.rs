@@ -184,6 +184,11 @@ async fn json_rpc(
 	let trust_proxy = shell.coordinator.settings().trust_proxy;
 	let caller = Caller::new(request.headers(), peer, trust_proxy);
 	request.extensions_mut().insert(caller);
+	if content_length(request.headers()).is_some_and(|length| length > MAX_REQUEST_BYTES as usize) {
+		// It is refused by its head; what it sends must be taken in all the same.
+		let body = std::mem::take(request.body_mut());
+		discard(&mut body.into_data_stream()).await;
+	}
 	let reply = shell.rpc.call(request);
 	match tokio::time::timeout(REQUEST_TIMEOUT, reply).await {
 		Ok(Ok(response)) => response.map(body),
@@ -275,9 +280,7 @@ async fn take_upload(
 	let token = bearer(headers)
 		.ok_or(ErrorCode::SessionInvalid)
 		.map_err(ApiError::from)?;
-	let length = headers.get(header::CONTENT_LENGTH);
-	let length = length.and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
-	if length.is_some_and(|length| length > MAX_ARTIFACT_BYTES) {
+	if content_length(headers).is_some_and(|length| length > MAX_ARTIFACT_BYTES) {
 		return Err(ApiError::new(ErrorCode::ArtifactTooLarge)
 			.about(format!("{hash:?}"))
 			.into());
@@ -301,7 +304,7 @@ async fn take_upload(
 
 /// Takes in what a client is still sending, within bounds: it only reads why it was refused once it
 /// has sent everything.
-async fn discard(body: &mut BodyDataStream) {
+pub(crate) async fn discard(body: &mut BodyDataStream) {
 	let rest = async {
 		let mut left = MAX_DISCARDED_BYTES;
 		while let Some(Ok(chunk)) = body.next().await {
@@ -313,6 +316,11 @@ async fn discard(body: &mut BodyDataStream) {
 	};
 	// Who is slower than that sees the connection close.
 	let _ = tokio::time::timeout(DISCARD_TIMEOUT, rest).await;
+}
+
+fn content_length(headers: &HeaderMap) -> Option<usize> {
+	let value = headers.get(header::CONTENT_LENGTH)?;
+	value.to_str().ok()?.parse().ok()
 }
 
 fn parse_hash(text: &str) -> Result<H256, Refused> {
