@@ -872,7 +872,10 @@ impl Coordinator {
 					.transition(task.id, Event::Accept(attempt), extra)
 					.await?
 				{
-					Ok(_) => self.learn(task, attempt, result).await,
+					Ok(_) => {
+						self.learn(task, attempt, result).await;
+						Ok(())
+					},
 					Err(refused) => {
 						tracing::error!(task = %task.id, ?refused, "a checked result was refused");
 						Err(broken("state"))
@@ -891,20 +894,15 @@ impl Coordinator {
 		}
 	}
 
-	/// Learns from an accepted result how long such tasks take.
-	async fn learn(&self, task: TaskRow, attempt: Attempt, result: ResultRow) -> Result<()> {
-		let row = self
-			.store
-			.attempt(&task.id, attempt)
-			.await
-			.map_err(internal)?;
-		let row = row.ok_or_else(|| broken("attempt"))?;
-		self.live().learn(&Past {
-			spec: task.spec,
-			commitment: result.commitment,
-			took_ms: result.submitted_ms.saturating_sub(row.assigned_ms),
-		});
-		Ok(())
+	/// Learns from an accepted result how long such tasks take. Nothing hangs on it.
+	async fn learn(&self, task: TaskRow, attempt: Attempt, result: ResultRow) {
+		if let Ok(Some(row)) = self.store.attempt(&task.id, attempt).await {
+			self.live().learn(&Past {
+				spec: task.spec,
+				commitment: result.commitment,
+				took_ms: result.submitted_ms.saturating_sub(row.assigned_ms),
+			});
+		}
 	}
 
 	/// Notes an upload by the miner that has this session. It must hold a lease.

@@ -224,11 +224,14 @@ struct Pending {
 
 impl Drop for Pending {
 	fn drop(&mut self) {
-		let coordinator = self.coordinator.clone();
+		// Without a runtime the process is ending.
+		let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+			return;
+		};
 		for task in std::mem::take(&mut self.tasks) {
-			let coordinator = coordinator.clone();
+			let coordinator = self.coordinator.clone();
 			// Refused if it has ended.
-			tokio::spawn(async move { coordinator.cancel(task).await.is_ok() });
+			runtime.spawn(async move { coordinator.cancel(task).await.is_ok() });
 		}
 	}
 }
