@@ -250,46 +250,32 @@ async fn a_task_that_comes_to_nothing_is_said_so_and_the_rest_is_cancelled() {
 	server.stop().await;
 }
 
-/// OpenAI's Python client, as tests/openai/requirements.txt pins it, in an environment of its own in a
-/// temporary folder. Needs Python 3 and a package index, so it runs only when asked for:
-/// `cargo test -p offchain-coordinator --test api -- --ignored --nocapture official_client`.
+/// OpenAI's Python client, as tests/openai/requirements.txt pins it, in a temporary folder. Needs Python 3
+/// with pip and a package index, so it runs only when asked for, as `scripts/test clients` does.
 #[tokio::test]
 #[ignore = "installs a Python package"]
 async fn the_official_client_gets_pictures() {
 	let directory = tempfile::tempdir().unwrap();
-	let python = directory.path().join("venv/bin/python");
+	let packages = directory.path().join("packages");
 	let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/openai");
-	let run = |program: &Path, arguments: &[&str]| {
-		let status = Command::new(program).args(arguments).status();
-		status.is_ok_and(|status| status.success())
-	};
-	let venv = directory.path().join("venv");
-	let requirements = here.join("requirements.txt");
-	let installed = run(
-		Path::new("python3"),
-		&["-m", "venv", venv.to_str().unwrap()],
-	) && run(
-		&python,
-		&[
-			"-m",
-			"pip",
-			"install",
-			"-q",
-			"-r",
-			requirements.to_str().unwrap(),
-		],
+	let installed = Command::new("python3")
+		.args(["-m", "pip", "install", "--quiet", "--target"])
+		.arg(&packages)
+		.arg("-r")
+		.arg(here.join("requirements.txt"))
+		.status();
+	assert!(
+		installed.unwrap().success(),
+		"OpenAI's client could not be installed"
 	);
-	if !installed {
-		eprintln!("SKIPPED, NOT PASSED: OpenAI's client could not be installed (see above).");
-		return;
-	}
 	let data = directory.path().join("data");
 	let server = Server::start(&data).await;
 	let mining = mine(&server, "alice").await;
 	let key = key(&data, "openai", Limits::default()).await;
 	let (url, check) = (server.url(""), here.join("check.py"));
 	let checked = tokio::task::spawn_blocking(move || {
-		Command::new(python)
+		Command::new("python3")
+			.env("PYTHONPATH", packages)
 			.arg(check)
 			.args([&url, &key, "tiny"])
 			.output()
