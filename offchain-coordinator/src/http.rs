@@ -108,6 +108,7 @@ fn router(shell: Shell) -> Router {
 	Router::new()
 		.route("/", axum::routing::any(json_rpc))
 		.route("/artifacts/{hash}", get(get_artifact).put(put_artifact))
+		.route("/openapi.json", get(openapi))
 		.route("/healthz", get(|| async { "ok" }))
 		.route("/readyz", get(ready))
 		.fallback(|| async {
@@ -158,6 +159,12 @@ async fn taken_in(request: Request) -> Request {
 
 fn body(body: HttpBody) -> Body {
 	Body::new(body)
+}
+
+/// What the HTTP side is, for machines.
+async fn openapi() -> Response {
+	let json = [(header::CONTENT_TYPE, "application/json")];
+	(json, include_str!("../api/openapi.json")).into_response()
 }
 
 async fn ready(State(shell): State<Shell>) -> Response {
@@ -265,7 +272,7 @@ async fn take_upload(
 
 /// Takes in what a client is still sending, within bounds: it only reads why it was refused once it
 /// has sent everything.
-async fn discard(body: &mut BodyDataStream) {
+pub(crate) async fn discard(body: &mut BodyDataStream) {
 	let rest = async {
 		let mut left = MAX_DISCARDED_BYTES;
 		while let Some(Ok(chunk)) = body.next().await {
@@ -279,6 +286,11 @@ async fn discard(body: &mut BodyDataStream) {
 	let _ = tokio::time::timeout(DISCARD_TIMEOUT, rest).await;
 }
 
+fn content_length(headers: &HeaderMap) -> Option<usize> {
+	let value = headers.get(header::CONTENT_LENGTH)?;
+	value.to_str().ok()?.parse().ok()
+}
+
 fn parse_hash(text: &str) -> Result<H256, Refused> {
 	let parsed = text
 		.starts_with("0x")
@@ -288,11 +300,6 @@ fn parse_hash(text: &str) -> Result<H256, Refused> {
 		let message = "An artifact's name is 0x and 64 hex digits.";
 		Refused(ApiError::with_message(ErrorCode::ParameterInvalid, message).about("hash"))
 	})
-}
-
-fn content_length(headers: &HeaderMap) -> Option<usize> {
-	let length = headers.get(header::CONTENT_LENGTH)?;
-	length.to_str().ok()?.parse().ok()
 }
 
 fn bearer(headers: &HeaderMap) -> Option<H256> {

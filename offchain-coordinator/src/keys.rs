@@ -84,7 +84,8 @@ impl Keys {
 		Ok(Self(connection))
 	}
 
-	/// Makes a key for a new app, or for one whose key was revoked: that keeps its id and its tasks.
+	/// Makes a key for a new app, or for one whose key was revoked: that keeps its id, its tasks, and
+	/// the limits that are not given anew.
 	/// The key is nowhere else afterwards.
 	pub async fn create(
 		&mut self,
@@ -100,7 +101,8 @@ impl Keys {
 			"INSERT INTO apps (id, name, key_hash, created_ms, max_queued, submits_per_minute) \
 			 VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (name) DO UPDATE SET \
 			 key_hash = excluded.key_hash, created_ms = excluded.created_ms, revoked_ms = NULL, \
-			 max_queued = excluded.max_queued, submits_per_minute = excluded.submits_per_minute \
+			 max_queued = COALESCE(excluded.max_queued, max_queued), \
+			 submits_per_minute = COALESCE(excluded.submits_per_minute, submits_per_minute) \
 			 WHERE revoked_ms IS NOT NULL",
 		)
 		.bind(AppId::random().as_str())

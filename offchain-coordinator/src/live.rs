@@ -756,10 +756,11 @@ impl Live {
 			state: task.state,
 			spec: task.spec.clone().into(),
 			spec_hash: task.spec_hash,
-			position: self
-				.queue
-				.get(task.seq)
-				.map(|waiting| self.queue.before(waiting)),
+			position: (task.state == TaskState::Queued).then(|| {
+				// A task that is just being drawn has none before it.
+				let waiting = self.queue.get(task.seq);
+				waiting.map_or(0, |waiting| self.queue.before(waiting))
+			}),
 			eta_ms: self.eta_ms(task, steps_done),
 			steps_done,
 			attempt: task.attempt,

@@ -5,12 +5,12 @@
 use crate::{
 	apps::Caller,
 	coordinator::{disk, Coordinator, Result},
-	http::Peer,
+	http::{self, Peer},
 	rates,
 };
 use axum::{
-	body::Bytes,
-	extract::{DefaultBodyLimit, Extension, Path, State},
+	body::{Body, BodyDataStream},
+	extract::{Extension, Path, State},
 	http::{header, uri::Authority, HeaderMap, HeaderName, StatusCode},
 	response::{IntoResponse, Response},
 	routing::{get, post},
@@ -23,12 +23,16 @@ use cuckoo_coordinator_api::{
 	task::{ModelInfo, SubmitOptions, TaskRequest, TaskState, TaskStatus},
 };
 use cuckoo_primitives::task::TaskId;
+use futures::StreamExt;
 use serde::Deserialize;
 use serde_json::{json, Value};
 use std::{sync::Arc, time::Duration};
 
 /// Most pictures of one request.
 const MAX_PICTURES: i64 = 4;
+
+/// How long a client may take to send a request.
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Tells OpenAI's clients not to try again by themselves.
 const NO_RETRY: (HeaderName, &str) = (HeaderName::from_static("x-should-retry"), "false");
@@ -39,7 +43,6 @@ pub(crate) fn routes(coordinator: Arc<Coordinator>) -> Router {
 		.route("/v1/images/generations", post(generate))
 		.route("/v1/models", get(models))
 		.route("/v1/models/{id}", get(model))
-		.layer(DefaultBodyLimit::max(MAX_REQUEST_BYTES as usize))
 		.with_state(coordinator)
 }
 
@@ -143,18 +146,45 @@ fn size(asked: Option<&str>) -> std::result::Result<(Option<i64>, Option<i64>), 
 	}
 }
 
+/// All of a body. One that is too large is taken in within bounds, so that its client reads why it was
+/// refused.
+async fn read(body: Body) -> std::result::Result<Vec<u8>, Refused> {
+	let mut body = body.into_data_stream();
+	let late = |_| Refused::parameter(None, "The body took too long.");
+	let whole = tokio::time::timeout(BODY_TIMEOUT, collect(&mut body));
+	if let Some(bytes) = whole.await.map_err(late)?? {
+		return Ok(bytes);
+	}
+	http::discard(&mut body).await;
+	let message = format!("A request has at most {MAX_REQUEST_BYTES} bytes.");
+	Err(Refused {
+		status: StatusCode::PAYLOAD_TOO_LARGE,
+		..Refused::parameter(None, message)
+	})
+}
+
+/// The bytes of a body; `None` when they are too many.
+async fn collect(body: &mut BodyDataStream) -> std::result::Result<Option<Vec<u8>>, Refused> {
+	let mut bytes = Vec::new();
+	while let Some(chunk) = body.next().await {
+		let chunk = chunk.map_err(|_| Refused::parameter(None, "The body broke off."))?;
+		if bytes.len() + chunk.len() > MAX_REQUEST_BYTES as usize {
+			return Ok(None);
+		}
+		bytes.extend_from_slice(&chunk);
+	}
+	Ok(Some(bytes))
+}
+
 async fn generate(
 	State(coordinator): State<Arc<Coordinator>>,
 	Extension(Peer(peer)): Extension<Peer>,
 	headers: HeaderMap,
-	body: std::result::Result<Bytes, axum::extract::rejection::BytesRejection>,
+	body: Body,
 ) -> std::result::Result<Response, Refused> {
+	let body = read(body).await?;
 	let caller = Caller::new(&headers, peer, coordinator.settings().trust_proxy);
 	let app = coordinator.app(&caller).await?;
-	let body = body.map_err(|rejected| Refused {
-		status: rejected.status(),
-		..Refused::parameter(None, rejected.body_text())
-	})?;
 	let wanted = understand(&body)?;
 	let mut pending = Pending {
 		coordinator: coordinator.clone(),
@@ -194,11 +224,14 @@ struct Pending {
 
 impl Drop for Pending {
 	fn drop(&mut self) {
-		let coordinator = self.coordinator.clone();
+		// Without a runtime the process is ending.
+		let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+			return;
+		};
 		for task in std::mem::take(&mut self.tasks) {
-			let coordinator = coordinator.clone();
+			let coordinator = self.coordinator.clone();
 			// Refused if it has ended.
-			tokio::spawn(async move { coordinator.cancel(task).await.is_ok() });
+			runtime.spawn(async move { coordinator.cancel(task).await.is_ok() });
 		}
 	}
 }

@@ -5,7 +5,7 @@ use crate::{
 	coordinator::{Coordinator, Result},
 };
 use cuckoo_coordinator_api::{
-	error::ErrorCode,
+	error::{ApiError, ErrorCode},
 	miner::{
 		Challenge, Hello, Poll, PollReply, Progress, ProgressReply, Session, Submit, SubmitReply,
 	},
@@ -20,9 +20,10 @@ use cuckoo_primitives::{
 	AccountId, WorkerId,
 };
 use jsonrpsee::{
-	core::{async_trait, RpcResult, SubscriptionResult},
+	core::{async_trait, RegisterMethodError, RpcResult, SubscriptionResult},
 	server::{PendingSubscriptionSink, SubscriptionSink},
-	Extensions, Methods,
+	types::ErrorObjectOwned,
+	Extensions, Methods, RpcModule,
 };
 use std::sync::Arc;
 use tokio::sync::broadcast::error::RecvError;
@@ -37,8 +38,19 @@ pub fn methods(coordinator: Arc<Coordinator>) -> Methods {
 	let mut methods = Methods::from(TaskRpcServer::into_rpc(rpc.clone()));
 	methods
 		.merge(MinerRpcServer::into_rpc(rpc))
+		.and_then(|()| methods.merge(discover()?))
 		.expect("the two traits share no method name: every test would fail here; qed");
 	methods
+}
+
+/// `rpc.discover`: what the methods are, for machines.
+fn discover() -> std::result::Result<RpcModule<()>, RegisterMethodError> {
+	let mut module = RpcModule::new(());
+	module.register_method("rpc.discover", |_, (), _| {
+		serde_json::from_str::<serde_json::Value>(include_str!("../api/openrpc.json"))
+			.map_err(|_| ErrorObjectOwned::from(ApiError::new(ErrorCode::Internal)))
+	})?;
+	Ok(module)
 }
 
 #[async_trait]

@@ -109,6 +109,17 @@ fn leaving_and_coming_back_gains_nothing() {
 	assert!((19..=21).contains(&sly), "{sly} of 40");
 }
 
+#[test]
+fn a_newcomer_does_not_pass_who_waits_for_the_same_turn() {
+	let mut queue = Queue::default();
+	for seq in 0..4 {
+		queue.insert(waiting(seq, seq as u8 % 2, 10));
+	}
+	assert_eq!(takes(&mut queue, 3), vec![0, 1, 2]);
+	queue.insert(waiting(4, 2, 10));
+	assert_eq!(takes(&mut queue, 2), vec![3, 4]);
+}
+
 /// An app that waits for a model that nobody serves does not save up turns.
 #[test]
 fn waiting_for_what_nobody_serves_saves_nothing_up() {

@@ -4,6 +4,7 @@ mod admin;
 mod apps;
 mod bad_input;
 mod configuration;
+mod documents;
 mod drain;
 mod flow;
 mod harness;

@@ -1,0 +1,178 @@
+//! The documents that describe the API say what there is.
+
+use crate::harness::*;
+use cuckoo_coordinator_api::{
+	rpc::{MinerRpcClient, TaskRpcClient},
+	task::{BatchReply, BatchTask, SubmitOptions, TaskRequest},
+};
+use cuckoo_primitives::task::SchedulerKind;
+use jsonrpsee::{core::client::ClientT, rpc_params};
+use offchain_coordinator::rpc;
+use serde::Serialize;
+use serde_json::Value;
+use std::collections::BTreeSet;
+
+async fn openrpc(server: &Server) -> Value {
+	server
+		.client
+		.request("rpc.discover", rpc_params![])
+		.await
+		.unwrap()
+}
+
+fn names<'a>(names: impl IntoIterator<Item = &'a str>) -> BTreeSet<String> {
+	names.into_iter().map(str::to_owned).collect()
+}
+
+fn fields(object: &Value) -> BTreeSet<String> {
+	names(object.as_object().unwrap().keys().map(String::as_str))
+}
+
+/// Every `$ref` of a document leads somewhere.
+fn check_references(document: &Value, part: &Value) {
+	match part {
+		Value::Object(fields) => {
+			if let Some(Value::String(path)) = fields.get("$ref") {
+				assert!(
+					document.pointer(&path[1..]).is_some(),
+					"{path} leads nowhere"
+				);
+			}
+			fields
+				.values()
+				.for_each(|part| check_references(document, part));
+		},
+		Value::Array(parts) => parts
+			.iter()
+			.for_each(|part| check_references(document, part)),
+		_ => {},
+	}
+}
+
+#[tokio::test]
+async fn the_openrpc_document_names_every_method_and_every_field() {
+	let directory = tempfile::tempdir().unwrap();
+	let server = Server::start(directory.path()).await;
+	let document = openrpc(&server).await;
+	check_references(&document, &document);
+	let methods = document["methods"].as_array().unwrap();
+	let documented = names(
+		methods
+			.iter()
+			.map(|method| method["name"].as_str().unwrap()),
+	);
+	let registered = rpc::methods(server.coordinator.clone());
+	assert_eq!(documented, names(registered.method_names()));
+
+	let check = |schema: &str, given: &dyn erased::Json| {
+		let schema = &document["components"]["schemas"][schema]["properties"];
+		assert_eq!(fields(schema), fields(&given.json()), "{schema}");
+	};
+	let hello = TestMiner::hello(&server, "alice").await;
+	check("Hello", &hello);
+	check(
+		"Challenge",
+		&server.client.miner_challenge(hello.worker).await.unwrap(),
+	);
+	check("Session", &server.client.miner_hello(hello).await.unwrap());
+	let alice = TestMiner::connect(&server, "alice").await;
+	let reply = alice.poll(0).await;
+	check("PollReply", &reply);
+	check("Standing", &reply.standing);
+	let request = TaskRequest {
+		negative_prompt: Some("blur".into()),
+		model: Some("tiny".into()),
+		seed: Some(7),
+		steps: Some(2),
+		width: Some(16),
+		height: Some(16),
+		guidance: Some(1.0),
+		scheduler: Some(SchedulerKind::Euler),
+		..request("a red apple")
+	};
+	check("TaskRequest", &request);
+	let options = SubmitOptions {
+		idempotency_key: Some("k".into()),
+		priority: Some(1),
+		max_wait_ms: Some(600_000),
+	};
+	check("SubmitOptions", &options);
+	let quote = server
+		.client
+		.task_quote(request.clone(), None)
+		.await
+		.unwrap();
+	check("Quote", &quote);
+	let batch = BatchTask {
+		spec: request,
+		options: Some(options),
+	};
+	check("BatchTask", &batch);
+	let replies = server
+		.client
+		.task_submit_batch(vec![batch, BatchTask::default()])
+		.await;
+	let [BatchReply::Task(task), BatchReply::Error(error)] = &replies.unwrap()[..] else {
+		panic!("the first is taken, the second refused");
+	};
+	check("Error", error);
+	check("TaskStatus", &**task);
+	check("Spec", &task.spec);
+	check(
+		"TaskPage",
+		&server.client.task_list(None, None, None).await.unwrap(),
+	);
+	let work = alice.work().await;
+	check("Work", &work);
+	check("Assignment", &work.assignment);
+	check("Held", &held(&work));
+	alice.finish(&work).await;
+	let result = server.client.task_result(task.id).await.unwrap();
+	check("TaskResult", &result);
+	check("ResultCommitment", &result.commitment);
+	check(
+		"DrawProof",
+		&server.client.coordinator_draw(task.id, None).await.unwrap(),
+	);
+	let info = server.client.coordinator_info().await.unwrap();
+	check("CoordinatorInfo", &info);
+	check("ModelInfo", &info.models[0]);
+	let miners = server.client.coordinator_miners(None, None).await.unwrap();
+	check("MinerInfo", &miners[0]);
+	server.stop().await;
+}
+
+/// What can be serialized, behind a reference.
+mod erased {
+	use super::{Serialize, Value};
+
+	pub trait Json {
+		fn json(&self) -> Value;
+	}
+
+	impl<T: Serialize> Json for T {
+		fn json(&self) -> Value {
+			serde_json::to_value(self).unwrap()
+		}
+	}
+}
+
+#[tokio::test]
+async fn the_openapi_document_names_every_route() {
+	let directory = tempfile::tempdir().unwrap();
+	let server = Server::start(directory.path()).await;
+	let served = reqwest::get(server.url("/openapi.json")).await.unwrap();
+	assert_eq!(served.headers()["content-type"], "application/json");
+	let document: Value = serde_json::from_slice(&served.bytes().await.unwrap()).unwrap();
+	check_references(&document, &document);
+	let sources = [
+		include_str!("../../src/http.rs"),
+		include_str!("../../src/openai.rs"),
+	];
+	let routes = sources.iter().flat_map(|source| {
+		let routes = source.split(".route(").skip(1);
+		routes.filter_map(|rest| rest.split('"').nth(1))
+	});
+	assert_eq!(fields(&document["paths"]), names(routes));
+	server.stop().await;
+}
