@@ -69,7 +69,7 @@ impl Server {
 
 	/// Ends it as SIGTERM does.
 	pub async fn stop(self) {
-		self.coordinator.drain();
+		self.coordinator.stop();
 		self.stop.cancel();
 		futures::future::join_all(self.tasks).await;
 		self.coordinator.close().await;

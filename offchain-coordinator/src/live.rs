@@ -35,7 +35,7 @@ use cuckoo_primitives::{
 	AccountId, Balance, Role, WorkerSignature, H256,
 };
 use std::{
-	collections::{BTreeMap, HashMap},
+	collections::{BTreeMap, BTreeSet, HashMap},
 	sync::Arc,
 };
 use tokio::sync::{broadcast, Notify};
@@ -655,6 +655,11 @@ impl Live {
 				miner.wake.notify_waiters();
 			}
 		}
+	}
+
+	/// These chains of lists are no longer in the store.
+	pub fn forget_chains(&mut self, chains: &BTreeSet<u64>) {
+		self.draw.forget_chains(chains);
 	}
 
 	/// The draw was not committed: the slot is free again, and the task waits if `waiting` says so.

@@ -78,6 +78,8 @@ async fn forget_bans(coordinator: &Coordinator) -> Result<()> {
 
 /// Removes the files that lost their last name, and pauses.
 async fn let_go(coordinator: &Coordinator, removed: &Removed) -> Result<()> {
+	// A draw that was faster than this is not committed, and then begins a chain of its own.
+	coordinator.live().forget_chains(&removed.chains);
 	remove_files(coordinator, removed).await?;
 	tokio::time::sleep(PAUSE).await;
 	Ok(())

@@ -19,7 +19,7 @@ use cuckoo_primitives::{
 	AccountId, Balance, H256,
 };
 use record::Recorder;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 /// Weights are cut to this, so that no sum over fewer than 2^40 miners overflows.
 pub const MAX_WEIGHT: Balance = Balance::MAX >> 40;
@@ -169,6 +169,19 @@ impl DrawTables {
 			table.set(miner, weight);
 		}
 		drawn
+	}
+
+	/// These chains are no longer in the store: what would follow in them begins anew.
+	pub fn forget_chains(&mut self, chains: &BTreeSet<u64>) {
+		for table in self.by_model.values_mut() {
+			if table
+				.recorder
+				.chain()
+				.is_some_and(|it| chains.contains(&it))
+			{
+				table.recorder = Recorder::default();
+			}
+		}
 	}
 
 	/// A draw's record did not get into the store: what would follow it begins anew.

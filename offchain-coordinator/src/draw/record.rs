@@ -48,6 +48,11 @@ impl Recorder {
 		}
 	}
 
+	/// The chain that the next step goes into.
+	pub(super) fn chain(&self) -> Option<u64> {
+		self.last.map(|(chain, _)| chain)
+	}
+
 	/// Records the list as it is now.
 	pub(super) fn record(
 		&mut self,

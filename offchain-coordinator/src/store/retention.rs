@@ -1,7 +1,7 @@
 //! Removes what has been kept for long enough, a bounded number of rows in each transaction, so that
 //! the writer is never held for long.
 
-use super::{rows::stored_ms, writer::job, Result, Store};
+use super::{rows::stored_ms, tasks::read_chain, writer::job, Result, Store};
 use crate::clock::UnixMs;
 use cuckoo_primitives::H256;
 use sqlx::{sqlite::SqliteConnection, Row};
@@ -17,6 +17,8 @@ pub struct Removed {
 	pub rows: u64,
 	/// Artifacts that lost a name. Their files can go if nothing else names them.
 	pub artifacts: BTreeSet<H256>,
+	/// Chains of lists that are gone: nothing may build on them any more.
+	pub chains: BTreeSet<u64>,
 }
 
 impl Store {
@@ -31,7 +33,7 @@ impl Store {
 						.await?;
 					removed.rows += 1;
 				}
-				remove_unnamed_lists(connection, &chains).await?;
+				removed.chains = remove_unnamed_lists(connection, &chains).await?;
 				Ok(removed)
 			})
 		});
@@ -57,6 +59,7 @@ impl Store {
 				Ok(Removed {
 					rows: rows.len() as u64,
 					artifacts: artifacts?,
+					..Removed::default()
 				})
 			})
 		});
@@ -124,17 +127,22 @@ async fn remove_task(
 async fn remove_unnamed_lists(
 	connection: &mut SqliteConnection,
 	chains: &BTreeSet<i64>,
-) -> Result<()> {
+) -> Result<BTreeSet<u64>> {
+	let mut gone = BTreeSet::new();
 	for chain in chains {
-		sqlx::query(
+		let deleted = sqlx::query(
 			"DELETE FROM eligible_lists WHERE chain = ?1 \
 			 AND NOT EXISTS (SELECT 1 FROM attempts WHERE list_chain = ?1)",
 		)
 		.bind(chain)
 		.execute(&mut *connection)
-		.await?;
+		.await?
+		.rows_affected();
+		if deleted > 0 {
+			gone.insert(read_chain(*chain));
+		}
 	}
-	Ok(())
+	Ok(gone)
 }
 
 fn artifact(row: &sqlx::sqlite::SqliteRow) -> Result<H256> {

@@ -518,6 +518,11 @@ fn stored_chain(chain: u64) -> i64 {
 	i64::from_le_bytes(chain.to_le_bytes())
 }
 
+/// The number of a chain that is stored so.
+pub(super) fn read_chain(stored: i64) -> u64 {
+	u64::from_le_bytes(stored.to_le_bytes())
+}
+
 async fn insert_result(
 	connection: &mut SqliteConnection,
 	id: &TaskId,

@@ -147,6 +147,11 @@ async fn a_task_that_was_kept_for_long_enough_is_gone_with_all_that_belongs_to_i
 		[0; 4],
 		"no list without a draw"
 	);
+	// The next draw needs nothing that went.
+	let next = done(&server, "next", 8).await;
+	assert_eq!(rows(directory.path()).await, [1; 4]);
+	let proof = server.client.coordinator_draw(next, None).await.unwrap();
+	assert_eq!((proof.assignment.attempt, proof.eligible.len()), (0, 1));
 	server.stop().await;
 }
 
