@@ -243,9 +243,6 @@ impl Network {
 			"none".into(),
 			"--data-dir".into(),
 			data.into(),
-			// Its port is the same for every coordinator of the machine.
-			"--admin-listen".into(),
-			"none".into(),
 		];
 		args.extend(self.options.coordinator_args.iter().map(OsString::from));
 		let env = vec![("CUCKOO_WORKER_URI", DevKey::coordinator().worker_uri())];
