@@ -5,7 +5,7 @@ use cuckoo_coordinator_api::{
 	error::ErrorCode,
 	miner::Progress,
 	rpc::{MinerRpcClient, TaskRpcClient},
-	task::{SubmitOptions, TaskState},
+	task::{SubmitOptions, TaskRequest, TaskState},
 };
 use cuckoo_primitives::{draw, signing, task::TaskId, Role, CUC, H256};
 use jsonrpsee::{core::client::ClientT, rpc_params, ws_client::WsClientBuilder};
@@ -296,7 +296,17 @@ async fn shares_fit_the_stakes() {
 		for miner in &miners {
 			miner.poll(0).await;
 		}
-		let task = server.submit(&format!("apple {number}")).await;
+		// The ids, and with them the draws, are the same in each run.
+		let request = TaskRequest {
+			seed: Some(number),
+			..request("apple")
+		};
+		let options = SubmitOptions {
+			idempotency_key: Some(number.to_string()),
+			..SubmitOptions::default()
+		};
+		let submitted = server.client.task_submit(request, Some(options)).await;
+		let task = submitted.unwrap();
 		let drawn = server
 			.until(task.id, TaskState::Assigned)
 			.await
