@@ -6,6 +6,7 @@ mod bad_input;
 mod configuration;
 mod documents;
 mod drain;
+mod examples;
 mod flow;
 mod harness;
 mod leases;

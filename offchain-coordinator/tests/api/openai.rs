@@ -250,24 +250,13 @@ async fn a_task_that_comes_to_nothing_is_said_so_and_the_rest_is_cancelled() {
 	server.stop().await;
 }
 
-/// OpenAI's Python client, as tests/openai/requirements.txt pins it, in a temporary folder. Needs Python 3
-/// with pip and a package index, so it runs only when asked for, as `scripts/test clients` does.
+/// OpenAI's Python client, as tests/openai/requirements.txt pins it: `scripts/test clients` installs it
+/// for the time of the test.
 #[tokio::test]
-#[ignore = "installs a Python package"]
+#[ignore = "needs OpenAI's Python package"]
 async fn the_official_client_gets_pictures() {
 	let directory = tempfile::tempdir().unwrap();
-	let packages = directory.path().join("packages");
 	let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/openai");
-	let installed = Command::new("python3")
-		.args(["-m", "pip", "install", "--quiet", "--target"])
-		.arg(&packages)
-		.arg("-r")
-		.arg(here.join("requirements.txt"))
-		.status();
-	assert!(
-		installed.unwrap().success(),
-		"OpenAI's client could not be installed"
-	);
 	let data = directory.path().join("data");
 	let server = Server::start(&data).await;
 	let mining = mine(&server, "alice").await;
@@ -275,7 +264,6 @@ async fn the_official_client_gets_pictures() {
 	let (url, check) = (server.url(""), here.join("check.py"));
 	let checked = tokio::task::spawn_blocking(move || {
 		Command::new("python3")
-			.env("PYTHONPATH", packages)
 			.arg(check)
 			.args([&url, &key, "tiny"])
 			.output()
