@@ -10,6 +10,7 @@ use futures::{Stream, StreamExt};
 use std::{
 	io,
 	path::{Path, PathBuf},
+	time::SystemTime,
 };
 use tokio::{
 	fs::{self, File},
@@ -145,33 +146,67 @@ impl Artifacts {
 		}
 	}
 
-	/// Removes artifacts that nobody asked for: of attempts that never got to a submit. To be called
-	/// before uploads are taken.
-	pub async fn remove_unless<F, R>(&self, is_named: F) -> io::Result<u64>
-	where
-		F: Fn(H256) -> R,
-		R: std::future::Future<Output = bool>,
-	{
-		let mut removed = 0;
-		let mut folders = vec![self.root.clone()];
-		while let Some(folder) = folders.pop() {
-			let mut entries = fs::read_dir(folder).await?;
-			while let Some(entry) = entries.next_entry().await? {
-				if entry.file_type().await?.is_dir() {
-					folders.push(entry.path());
-					continue;
-				}
-				let name = entry.file_name();
-				let Some(hash) = name.to_str().and_then(|name| name.parse::<H256>().ok()) else {
-					continue;
+	/// Notes that the artifact was uploaded once more, so that it counts as new; false if it is not here.
+	pub async fn renew(&self, hash: &H256) -> io::Result<bool> {
+		match File::open(self.path(hash)).await {
+			Ok(file) => {
+				file.into_std().await.set_modified(SystemTime::now())?;
+				Ok(true)
+			},
+			Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+			Err(error) => Err(error),
+		}
+	}
+
+	/// Whether the artifact is here and was last uploaded before then.
+	pub async fn is_older(&self, hash: &H256, than: SystemTime) -> io::Result<bool> {
+		match fs::metadata(self.path(hash)).await {
+			Ok(metadata) => Ok(metadata.modified()? < than),
+			Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+			Err(error) => Err(error),
+		}
+	}
+
+	/// Every artifact, in no order. Those that come meanwhile may be left out.
+	pub fn walk(&self) -> Walk {
+		Walk {
+			folders: vec![self.root.clone()],
+			entries: None,
+		}
+	}
+}
+
+/// Goes through the artifacts, a folder at a time.
+#[derive(Debug)]
+pub struct Walk {
+	folders: Vec<PathBuf>,
+	entries: Option<fs::ReadDir>,
+}
+
+impl Walk {
+	/// The next one; `None` after the last.
+	pub async fn next(&mut self) -> io::Result<Option<H256>> {
+		loop {
+			let Some(entries) = &mut self.entries else {
+				let Some(folder) = self.folders.pop() else {
+					return Ok(None);
 				};
-				if !is_named(hash).await {
-					fs::remove_file(entry.path()).await?;
-					removed += 1;
-				}
+				self.entries = Some(fs::read_dir(folder).await?);
+				continue;
+			};
+			let Some(entry) = entries.next_entry().await? else {
+				self.entries = None;
+				continue;
+			};
+			if entry.file_type().await?.is_dir() {
+				self.folders.push(entry.path());
+				continue;
+			}
+			let name = entry.file_name();
+			if let Some(hash) = name.to_str().and_then(|name| name.parse().ok()) {
+				return Ok(Some(hash));
 			}
 		}
-		Ok(removed)
 	}
 }
 
@@ -240,15 +275,29 @@ mod tests {
 			.await
 			.unwrap();
 		assert_eq!(artifacts.read(&name).await.unwrap(), bytes);
-		assert_eq!(
-			artifacts.remove_unless(|_| async { true }).await.unwrap(),
-			0
-		);
-		assert_eq!(
-			artifacts.remove_unless(|_| async { false }).await.unwrap(),
-			1
-		);
+		let mut walk = artifacts.walk();
+		assert_eq!(walk.next().await.unwrap(), Some(name));
+		assert_eq!(walk.next().await.unwrap(), None);
+		artifacts.remove(&name).await.unwrap();
 		assert_eq!(artifacts.size(&name).await.unwrap(), None);
+	}
+
+	#[tokio::test]
+	async fn what_is_uploaded_again_is_new() {
+		let directory = tempfile::tempdir().unwrap();
+		let artifacts = Artifacts::open(directory.path()).await.unwrap();
+		let bytes = crate::verify::PNG_SIGNATURE.to_vec();
+		let name = hash(&bytes);
+		assert!(!artifacts.renew(&name).await.unwrap(), "not here");
+		put(&artifacts, &name, vec![Ok(bytes)]).await.unwrap();
+		let past = SystemTime::now() - std::time::Duration::from_secs(3_600);
+		let file = std::fs::File::open(artifacts.path(&name)).unwrap();
+		file.set_modified(past).unwrap();
+		let later = past + std::time::Duration::from_secs(1);
+		assert!(artifacts.is_older(&name, later).await.unwrap());
+		assert!(!artifacts.is_older(&name, past).await.unwrap());
+		assert!(artifacts.renew(&name).await.unwrap());
+		assert!(!artifacts.is_older(&name, later).await.unwrap());
 	}
 
 	#[tokio::test]

@@ -131,13 +131,6 @@ impl Coordinator {
 		let lock = lock(data_dir)?;
 		let store = Store::open(data_dir).await?;
 		let artifacts = Artifacts::open(data_dir).await?;
-		let named = |hash| {
-			let store = store.clone();
-			// In doubt it stays.
-			async move { store.names_artifact(&hash).await.unwrap_or(true) }
-		};
-		let removed = artifacts.remove_unless(named).await?;
-
 		let mut live = Live::new(
 			settings.clone(),
 			Challenges::new(rand::random()),
@@ -174,11 +167,7 @@ impl Coordinator {
 		}
 		live.bans = Bans::new(store.bans().await?);
 		let metrics = Metrics::new(store.commits());
-		tracing::info!(
-			tasks = count,
-			artifacts_removed = removed,
-			"the store is open"
-		);
+		tracing::info!(tasks = count, "the store is open");
 
 		let rates = Rates::new(clock.clone());
 		let coordinator = Arc::new(Self {

@@ -255,8 +255,12 @@ async fn take_upload(
 	}
 	coordinator.upload_begins(&token)?;
 	let artifacts = coordinator.artifacts();
-	if artifacts.size(&hash).await.map_err(disk)?.is_some() {
-		return Ok(StatusCode::OK);
+	{
+		// Not while somebody looks whether it can go.
+		let _naming = coordinator.naming().read().await;
+		if artifacts.renew(&hash).await.map_err(disk)? {
+			return Ok(StatusCode::OK);
+		}
 	}
 	match tokio::time::timeout(UPLOAD_TIMEOUT, artifacts.put(&hash, body)).await {
 		Ok(Ok(())) => Ok(StatusCode::CREATED),

@@ -1,14 +1,19 @@
 //! Lets go of what has been kept for long enough: tasks that ended, and, if the operator wants, their
 //! artifacts before them. Small transactions with pauses in between, so that nobody waits for it.
 //!
-//! Rows go first and files after them: a crash in between leaves files that nothing names, which the
-//! next start removes.
+//! Rows go first and files after them: a crash in between leaves files that nothing names. Those go
+//! after the next start, with what was uploaded for attempts that never got to a submit.
 
 use crate::{
 	coordinator::{disk, internal, Coordinator, Result},
 	store::{Removed, StoreError},
 };
-use std::{future::Future, sync::Arc, time::Duration};
+use cuckoo_primitives::H256;
+use std::{
+	future::Future,
+	sync::Arc,
+	time::{Duration, SystemTime},
+};
 use tokio_util::sync::CancellationToken;
 
 /// How often to look for what can go.
@@ -19,6 +24,15 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 /// Runs until `stop`.
 pub async fn run(coordinator: Arc<Coordinator>, stop: CancellationToken) {
+	let sweep = sweep(&coordinator, SystemTime::now());
+	tokio::select! {
+		() = stop.cancelled() => return,
+		swept = sweep => match swept {
+			Ok(0) => {},
+			Ok(files) => tracing::info!(files, "artifacts that nobody asked for were removed"),
+			Err(error) => tracing::error!(%error, "artifacts were not looked through"),
+		},
+	}
 	loop {
 		let pass = async {
 			match pass(&coordinator).await {
@@ -33,6 +47,31 @@ pub async fn run(coordinator: Arc<Coordinator>, stop: CancellationToken) {
 			() = pass => {},
 		}
 	}
+}
+
+/// Removes the artifacts from before then that nothing names; gives their number.
+pub async fn sweep(coordinator: &Coordinator, before: SystemTime) -> Result<u64> {
+	let mut removed = 0;
+	let mut walk = coordinator.artifacts().walk();
+	while let Some(hash) = walk.next().await.map_err(disk)? {
+		removed += u64::from(remove_unnamed(coordinator, hash, before).await?);
+	}
+	Ok(removed)
+}
+
+async fn remove_unnamed(coordinator: &Coordinator, hash: H256, before: SystemTime) -> Result<bool> {
+	let artifacts = coordinator.artifacts();
+	// Between the look and the removal no submit may come to rely on the file, and nobody upload it.
+	let _alone = coordinator.naming().write().await;
+	if !artifacts.is_older(&hash, before).await.map_err(disk)? {
+		return Ok(false);
+	}
+	let is_named = coordinator.store().names_artifact(&hash).await;
+	if is_named.map_err(internal)? {
+		return Ok(false);
+	}
+	artifacts.remove(&hash).await.map_err(disk)?;
+	Ok(true)
 }
 
 /// Removes everything that can go now; gives the number of tasks, and of artifacts whose tasks stay.

@@ -8,7 +8,7 @@ use cuckoo_coordinator_api::{
 };
 use cuckoo_primitives::{task::TaskId, H256};
 use offchain_coordinator::{
-	retention::pass,
+	retention::{pass, sweep},
 	settings::{Settings, DAY_MS},
 	store::{Store, FILE_NAME, RETENTION_BATCH},
 };
@@ -230,9 +230,35 @@ async fn a_transaction_removes_a_bounded_number_and_a_crash_leaves_no_file_behin
 	assert!(file(directory.path(), &artifact).exists(), "rows first");
 
 	let server = Server::start(directory.path()).await;
-	assert!(
-		!file(directory.path(), &artifact).exists(),
-		"the start removes what nothing names"
-	);
+	let now = std::time::SystemTime::now();
+	assert_eq!(sweep(&server.coordinator, now).await.unwrap(), 1);
+	assert!(!file(directory.path(), &artifact).exists());
+	server.stop().await;
+}
+
+#[tokio::test]
+async fn what_nobody_asked_for_goes_after_a_start_unless_it_is_uploaded_again() {
+	let directory = tempfile::tempdir().unwrap();
+	let server = Server::start(directory.path()).await;
+	let kept = done(&server, "one", 1).await;
+	let kept = server.client.task_result(kept).await.unwrap();
+	let alice = TestMiner::connect(&server, "alice").await;
+	server.submit("two").await;
+	let work = alice.work().await;
+	let (dropped, again) = (png(16, 16, 77), png(16, 16, 78));
+	for picture in [&dropped, &again] {
+		let uploaded = alice.upload(&hash(picture), picture.clone()).await;
+		assert_eq!(uploaded.status().as_u16(), 201);
+	}
+	let restart = std::time::SystemTime::now();
+	let uploaded = alice.upload(&hash(&again), again.clone()).await;
+	assert_eq!(uploaded.status().as_u16(), 200);
+	assert_eq!(sweep(&server.coordinator, restart).await.unwrap(), 1);
+	assert!(!file(directory.path(), &hash(&dropped)).exists());
+	assert!(file(directory.path(), &kept.artifact).exists());
+	let reply = alice
+		.submit(&work, alice.commitment(&work, hash(&again)))
+		.await;
+	assert!(reply.unwrap().accepted, "it was there to be named");
 	server.stop().await;
 }
