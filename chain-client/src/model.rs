@@ -46,6 +46,7 @@ pub(crate) fn worker(number: u8) -> WorkerId {
 
 #[derive(Clone)]
 struct Block {
+	number: u32,
 	hash: H256,
 	operators: BTreeMap<AccountId, Operator>,
 	minimums: BTreeMap<Role, Balance>,
@@ -59,20 +60,18 @@ impl Block {
 		}
 	}
 
-	/// What happens by time alone. That a commission comes into force is told by the era's event, which
-	/// names no operator.
+	/// What happens by time alone. The model's eras are blocks. That a commission comes into force is told
+	/// by the era's event, which names no operator.
 	fn pass_time(&mut self) -> Changes {
 		let mut changes = Changes::none();
 		for operator in self.operators.values_mut() {
-			operator.next_commission = match operator.next_commission.take() {
-				Some((rate, 1)) => {
-					operator.commission_ppb = rate;
-					changes = Changes::Anything;
-					None
-				},
-				Some((rate, blocks)) => Some((rate, blocks - 1)),
-				None => None,
-			};
+			let due = operator
+				.next_commission
+				.take_if(|(_, era)| *era <= self.number);
+			if let Some((rate, _)) = due {
+				operator.commission_ppb = rate;
+				changes = Changes::Anything;
+			}
 		}
 		changes
 	}
@@ -121,8 +120,8 @@ impl Block {
 				let Some(announcing) = self.operators.get_mut(&account) else {
 					return Changes::Operators(BTreeSet::new());
 				};
-				// The model's eras are blocks.
-				announcing.next_commission = Some((announcing.commission_ppb + 1, *blocks));
+				let era = self.number + blocks;
+				announcing.next_commission = Some((announcing.commission_ppb + 1, era));
 				Changes::Operators(BTreeSet::from([account]))
 			},
 			Action::SetMinimum { role, minimum } => {
@@ -153,6 +152,7 @@ impl Model {
 	/// A node that runs, at block 0 of the chain with this genesis hash.
 	pub(crate) fn new(genesis: H256) -> Self {
 		let first = Block {
+			number: 0,
 			hash: genesis,
 			operators: BTreeMap::new(),
 			minimums: Role::ALL.into_iter().map(|role| (role, 10)).collect(),
@@ -183,16 +183,16 @@ impl Model {
 			.last()
 			.expect("there is always a first")
 			.clone();
+		next.number = state.blocks.len() as u32;
 		next.changes = next.pass_time();
 		for action in actions {
 			let changes = next.apply(action);
 			next.changes = next.changes.clone().and(changes);
 		}
 		next.refresh();
-		let number = state.blocks.len() as u32;
-		next.hash = H256::from_low_u64_be(u64::from(number)) ^ state.genesis;
+		next.hash = H256::from_low_u64_be(u64::from(next.number)) ^ state.genesis;
+		state.finalized = next.number as usize;
 		state.blocks.push(next);
-		state.finalized = number as usize;
 		let head = state.head();
 		if !state.muted && state.online {
 			state
