@@ -1,7 +1,7 @@
 //! What the operator's interface reads and writes.
 
 use super::{
-	rows::{decode, stored_ms, AttemptRow, TaskRow},
+	rows::{decode, read_ms, stored_ms, AttemptRow, TaskRow},
 	writer::job,
 	Result, Store,
 };
@@ -22,13 +22,12 @@ impl Store {
 		let rows = sqlx::query("SELECT * FROM bans")
 			.fetch_all(&self.readers)
 			.await?;
-		let time = |ms: i64| u64::try_from(ms).unwrap_or(0);
 		rows.iter()
 			.map(|row| {
 				Ok(Ban {
 					account: decode(&row.try_get::<Vec<u8>, _>("account")?, "account")?,
-					since_ms: time(row.try_get("since_ms")?),
-					until_ms: row.try_get::<Option<i64>, _>("until_ms")?.map(time),
+					since_ms: read_ms(row.try_get("since_ms")?),
+					until_ms: row.try_get::<Option<i64>, _>("until_ms")?.map(read_ms),
 					reason: row.try_get("reason")?,
 				})
 			})
@@ -95,7 +94,7 @@ impl Store {
 		let found: Option<i64> = sqlx::query_scalar(sqlx::AssertSqlSafe(query))
 			.fetch_optional(&self.readers)
 			.await?;
-		Ok(found.map(|ms| u64::try_from(ms).unwrap_or(0)))
+		Ok(found.map(read_ms))
 	}
 
 	/// The youngest tasks, of one state or of all.

@@ -1,7 +1,12 @@
 //! Removes what has been kept for long enough, a bounded number of rows in each transaction, so that
 //! the writer is never held for long.
 
-use super::{rows::stored_ms, tasks::read_chain, writer::job, Result, Store};
+use super::{
+	rows::{read_ms, stored_ms},
+	tasks::read_chain,
+	writer::job,
+	Result, Store,
+};
 use crate::clock::UnixMs;
 use cuckoo_primitives::H256;
 use sqlx::{sqlite::SqliteConnection, Row};
@@ -75,7 +80,7 @@ impl Store {
 		.bind(artifact.as_bytes())
 		.fetch_one(&self.readers)
 		.await?;
-		Ok(found.map(|ms| u64::try_from(ms).unwrap_or(0)))
+		Ok(found.map(read_ms))
 	}
 }
 

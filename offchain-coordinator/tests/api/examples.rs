@@ -16,14 +16,7 @@ fn example(name: &str) -> PathBuf {
 
 /// Runs an example with these arguments and this key while a miner works; gives what it said.
 async fn run(server: &Server, program: &str, name: &str, arguments: &[&str], key: &str) -> Output {
-	let miner = TestMiner::connect(server, "alice").await;
-	let mining = tokio::spawn(async move {
-		loop {
-			if let Some(work) = miner.poll(200).await.work {
-				miner.finish(&work).await;
-			}
-		}
-	});
+	let mining = mine(server, "alice").await;
 	let mut command = Command::new(program);
 	command
 		.arg(example(name))

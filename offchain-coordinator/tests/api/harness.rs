@@ -474,3 +474,15 @@ pub fn held(work: &Work) -> Held {
 		attempt: work.assignment.attempt,
 	}
 }
+
+/// A miner that does whatever comes, until it is aborted.
+pub async fn mine(server: &Server, name: &str) -> JoinHandle<()> {
+	let miner = TestMiner::connect(server, name).await;
+	tokio::spawn(async move {
+		loop {
+			if let Some(work) = miner.poll(200).await.work {
+				miner.finish(&work).await;
+			}
+		}
+	})
+}

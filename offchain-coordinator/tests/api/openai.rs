@@ -10,19 +10,6 @@ use cuckoo_primitives::task::TaskId;
 use offchain_coordinator::{keys::Limits, settings::Settings};
 use serde_json::{json, Value};
 use std::{path::Path, process::Command, time::Duration};
-use tokio::task::JoinHandle;
-
-/// A miner that does whatever comes, until it is aborted.
-async fn mine(server: &Server, name: &str) -> JoinHandle<()> {
-	let miner = TestMiner::connect(server, name).await;
-	tokio::spawn(async move {
-		loop {
-			if let Some(work) = miner.poll(200).await.work {
-				miner.finish(&work).await;
-			}
-		}
-	})
-}
 
 async fn generate(server: &Server, body: Value) -> reqwest::Response {
 	let http = reqwest::Client::new();
