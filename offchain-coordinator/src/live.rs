@@ -11,7 +11,7 @@ use crate::{
 	clock::UnixMs,
 	draw::{DrawTables, ListRecord, MAX_WEIGHT},
 	eta::{Slots, Speeds},
-	health::Health,
+	health::{Health, PROBATION_RESULTS},
 	leases::{Lease, Leases},
 	miners::{Miner, ATTEMPTS_PER_SLOT},
 	models::Catalogue,
@@ -90,17 +90,20 @@ pub struct MinerCounts {
 	pub eligible: u32,
 	/// Suspended for their failures.
 	pub suspended: u32,
+	/// New here or lately suspended: one task at a time.
+	pub probation: u32,
 	/// Banned by the operator of this coordinator.
 	pub banned: u32,
 }
 
 impl MinerCounts {
 	/// Each count with its name.
-	pub const fn named(&self) -> [(&'static str, u32); 4] {
+	pub const fn named(&self) -> [(&'static str, u32); 5] {
 		[
 			("online", self.online),
 			("eligible", self.eligible),
 			("suspended", self.suspended),
+			("probation", self.probation),
 			("banned", self.banned),
 		]
 	}
@@ -204,13 +207,25 @@ impl Live {
 			return Some("it is not connected".into());
 		};
 		self.lacks_health(account, miner, now_ms).or_else(|| {
-			let full = usize::from(miner.slots) * ATTEMPTS_PER_SLOT;
-			if miner.free_slots == 0 || self.leases.count(account) >= full {
+			let held = self.leases.count(account);
+			if self.is_on_probation(account) && held > 0 {
+				Some(format!(
+					"on probation, with one task at a time until {PROBATION_RESULTS} of its results stand"
+				))
+			} else if miner.free_slots == 0 || held >= usize::from(miner.slots) * ATTEMPTS_PER_SLOT
+			{
 				Some("it has no free slot".into())
 			} else {
 				None
 			}
 		})
+	}
+
+	/// Whether the miner gets one task at a time: it is new here, or was suspended.
+	fn is_on_probation(&self, account: &AccountId) -> bool {
+		let done = self.counts.get(account).map_or(0, |(done, _)| *done);
+		let health = self.health.get(account);
+		done < u64::from(PROBATION_RESULTS) || health.is_some_and(Health::is_on_probation)
 	}
 
 	/// What a miner lacks, apart from a free slot.
@@ -523,6 +538,7 @@ impl Live {
 		for (account, miner) in &self.miners {
 			counts.online += u32::from(miner.is_online(now_ms));
 			counts.suspended += u32::from(is_suspended(account));
+			counts.probation += u32::from(self.is_on_probation(account));
 			counts.banned += u32::from(self.bans.ban(account, now_ms).is_some());
 		}
 		counts

@@ -116,8 +116,13 @@ pub fn status(status: &Status) -> String {
 	line(
 		"miners",
 		format!(
-			"{} online, {} eligible, {} suspended, {} banned; weight {}",
-			miners.online, miners.eligible, miners.suspended, miners.banned, status.total_weight
+			"{} online, {} eligible, {} suspended, {} on probation, {} banned; weight {}",
+			miners.online,
+			miners.eligible,
+			miners.suspended,
+			miners.probation,
+			miners.banned,
+			status.total_weight
 		),
 	);
 	line(

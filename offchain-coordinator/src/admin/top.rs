@@ -155,7 +155,7 @@ mod tests {
 			"version": "1", "operator": null, "worker": worker(), "not_ready": null,
 			"draining": false, "started_ms": 0, "now_ms": now_ms, "finalized_block": 7,
 			"finalized_age_ms": 1, "queued": 0, "in_flight": 0, "oldest_wait_ms": null,
-			"miners": {"online": 0, "eligible": 0, "suspended": 0, "banned": 0},
+			"miners": {"online": 0, "eligible": 0, "suspended": 0, "probation": 0, "banned": 0},
 			"total_weight": "0", "draws": done, "tasks":
 			{"submitted": done, "done": done, "failed": 0, "cancelled": 0, "expired": 0},
 		}))

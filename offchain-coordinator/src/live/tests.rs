@@ -311,6 +311,9 @@ impl World {
 				!lacking.contains(&assignment.miner),
 				"drawn without being eligible"
 			);
+			if self.live.is_on_probation(&assignment.miner) {
+				assert_eq!(self.live.leases.count(&assignment.miner), 1);
+			}
 			let list = recorded(&mut self.lists, &draw.list);
 			assert!(list.iter().all(|entry| !lacking.contains(&entry.miner)));
 			assert_eq!(draw::eligible_root(&list), assignment.eligible_root);
@@ -402,6 +405,31 @@ proptest! {
 			world.check();
 		}
 	}
+}
+
+/// A miner of two slots gets one task at a time until three of its results stand, then two.
+#[test]
+fn a_new_miner_gets_one_task_at_a_time() {
+	let mut world = World::new();
+	let newcomer = 1;
+	world.take(Step::Hello(newcomer));
+	for _ in 0..6 {
+		world.take(Step::Task);
+	}
+	let mut held = Vec::new();
+	for _ in 0..=PROBATION_RESULTS {
+		world.poll(newcomer, 2, true);
+		world.draw(true);
+		held.push(world.live.leases.count(&account(newcomer)));
+		let lacks = world.live.lacks(&account(newcomer), world.now_ms).unwrap();
+		assert_eq!(lacks.contains("probation"), held.len() <= 3, "{lacks}");
+		world.take(Step::Finish {
+			pick: 0,
+			good: true,
+		});
+		world.check();
+	}
+	assert_eq!(held, [1, 1, 1, 2]);
 }
 
 /// Among 100,000 miners a draw, with the commitment to its list, takes microseconds; only the first

@@ -120,36 +120,25 @@ async fn submitted_results_are_checked_after_a_restart() {
 	};
 	let directory = tempfile::tempdir().unwrap();
 	let server = Server::start(directory.path()).await;
-	let alice = TestMiner::connect(&server, "alice").await;
 	let mut submitted = Vec::new();
-	let mut holding = Vec::new();
-	for (prompt, width) in [("good", 16), ("bad", 24)] {
+	for (name, prompt, width) in [("bob", "good", 16), ("alice", "bad", 24)] {
+		let miner = TestMiner::connect(&server, name).await;
 		let task = server.submit(prompt).await;
-		let work = alice
-			.poll_holding(5_000, holding.clone())
-			.await
-			.work
-			.unwrap();
-		holding.push(held(&work));
-		alice.poll_holding(0, holding.clone()).await;
+		let work = miner.work().await;
+		miner.poll_holding(0, vec![held(&work)]).await;
 		let picture = png(width, 16, 9);
-		assert_eq!(
-			alice
-				.upload(&hash(&picture), picture.clone())
-				.await
-				.status(),
-			201
-		);
-		submitted.push((task, work, picture));
+		let uploaded = miner.upload(&hash(&picture), picture.clone()).await;
+		assert_eq!(uploaded.status(), 201);
+		submitted.push((miner, task, work, picture));
 	}
 	let now_ms = server.now_ms();
 	server.kill();
 
 	// As if it had died between the commit of the submit and the check.
 	let store = Store::open(directory.path()).await.unwrap();
-	for (task, work, picture) in &submitted {
-		let commitment = alice.commitment(work, hash(picture));
-		let signature = signing::sign(&GENESIS, &commitment, &alice.key);
+	for (miner, task, work, picture) in &submitted {
+		let commitment = miner.commitment(work, hash(picture));
+		let signature = signing::sign(&GENESIS, &commitment, &miner.key);
 		let bytes = picture.len() as u64;
 		let extra = Extra::Result {
 			commitment: Box::new(commitment),
@@ -166,8 +155,8 @@ async fn submitted_results_are_checked_after_a_restart() {
 	store.close().await;
 
 	let server = Server::start_with(directory.path(), Settings::default(), now_ms).await;
-	server.until(submitted[0].0.id, TaskState::Done).await;
-	let bad = submitted[1].0.id;
+	server.until(submitted[0].1.id, TaskState::Done).await;
+	let bad = submitted[1].1.id;
 	server.until(bad, TaskState::Queued).await;
 	server.completes_with("bob", bad).await;
 	server.stop().await;
