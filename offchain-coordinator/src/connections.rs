@@ -15,8 +15,9 @@ use tower::Service;
 
 /// How long a client may take to send a request's head.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(15);
-/// Longest head of a request, in bytes.
-const MAX_HEADER_BYTES: usize = 16 * 1024;
+/// Longest head of a request, in bytes. A connection keeps a buffer of this size for as long as it is
+/// open, so a waiting miner costs at least that.
+const MAX_HEADER_BYTES: usize = 8 * 1024;
 /// Most header fields.
 const MAX_HEADERS: usize = 64;
 
