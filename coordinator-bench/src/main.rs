@@ -25,6 +25,11 @@ use std::{
 	time::Duration,
 };
 
+/// As the coordinator's own program has it.
+#[cfg(not(target_env = "msvc"))]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// The part of the highest rate at which latencies are measured.
 const SHARE_OF_CAPACITY: f64 = 0.7;
 
