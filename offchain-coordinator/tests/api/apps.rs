@@ -41,7 +41,7 @@ pub fn from(address: &str) -> [(&'static str, String); 1] {
 
 /// Makes a key as the command line does: through the file, while the coordinator runs.
 pub async fn key(directory: &Path, name: &str, limits: Limits) -> String {
-	let mut keys = Keys::open(directory).unwrap();
+	let mut keys = Keys::open_at(&place(directory)).unwrap();
 	keys.create(name, limits, 1_000).unwrap().reveal()
 }
 
@@ -160,7 +160,7 @@ async fn keys_are_taken_at_once_and_refused_soon_after_they_are_revoked() {
 		.unwrap();
 	ws.task_submit(request("a red apple"), None).await.unwrap();
 
-	let mut keys = Keys::open(directory.path()).unwrap();
+	let mut keys = Keys::open_at(&place(directory.path())).unwrap();
 	let twice = keys.create("red", Limits::default(), 2_000).unwrap_err();
 	assert!(matches!(twice, KeysError::HasKey(_)), "{twice}");
 	keys.revoke("red", 2_000).unwrap();
@@ -196,7 +196,7 @@ async fn keys_are_taken_at_once_and_refused_soon_after_they_are_revoked() {
 #[tokio::test]
 async fn names_of_apps_are_bounded() {
 	let directory = tempfile::tempdir().unwrap();
-	let mut keys = Keys::open(directory.path()).unwrap();
+	let mut keys = Keys::open_at(&place(directory.path())).unwrap();
 	for wrong in ["", "two\nlines", &"x".repeat(101)] {
 		let refused = keys.create(wrong, Limits::default(), 1).unwrap_err();
 		assert!(matches!(refused, KeysError::Name), "{refused}");

@@ -1,6 +1,7 @@
 //! A real coordinator on a free port, with a fixed registry instead of a chain and a clock that the
 //! test moves; and miners that speak the real protocol.
 
+use crate::postgres_server;
 use cuckoo_chain_client::{BlockRef, Operator, Registry};
 use cuckoo_coordinator_api::{
 	error::{from_object, ApiError, ErrorCode},
@@ -21,8 +22,9 @@ use offchain_coordinator::{
 	admin,
 	clock::Clock,
 	coordinator::{Coordinator, Error},
-	http, scheduler,
+	http, peers, scheduler,
 	settings::Settings,
+	store::Place,
 };
 use sp_core::{sr25519, Pair};
 use std::{
@@ -138,11 +140,31 @@ impl Drop for Server {
 	}
 }
 
+/// Says that the tests are to run on PostgreSQL.
+pub const STORE_VARIABLE: &str = "CUCKOO_TEST_STORE";
+
+pub fn on_postgres() -> bool {
+	std::env::var(STORE_VARIABLE).is_ok_and(|store| store == "postgres")
+}
+
+/// Where the store of a data directory is: on PostgreSQL in a database of its own.
+pub fn place(directory: &Path) -> Place {
+	if !on_postgres() {
+		return Place::Directory(directory.to_owned());
+	}
+	let hash = blake3::hash(directory.as_os_str().as_encoded_bytes());
+	let name = format!("cuckoo_test_{}", &hash.to_hex()[..16]);
+	let database = postgres_server::database(&name).expect("there is a PostgreSQL");
+	Place::Postgres(Box::new(database))
+}
+
 /// Opens the data directory, as soon as the one who died before has let go of it.
 async fn open(directory: PathBuf, settings: Settings, clock: Clock) -> Arc<Coordinator> {
 	for _ in 0..200 {
 		let (settings, clock) = (settings.clone(), clock.clone());
-		match Coordinator::open(&directory, pair("coordinator"), settings, clock).await {
+		let place = place(&directory);
+		let key = pair("coordinator");
+		match Coordinator::open_at(&place, &directory, key, settings, clock).await {
 			Err(Error::InUse) => tokio::time::sleep(Duration::from_millis(10)).await,
 			opened => return opened.unwrap(),
 		}
@@ -195,6 +217,7 @@ impl Server {
 		let stop = CancellationToken::new();
 		let tasks = vec![
 			runtime.spawn(scheduler::run(coordinator.clone(), stop.clone())),
+			runtime.spawn(peers::run(coordinator.clone(), stop.clone())),
 			runtime.spawn(http::serve(
 				coordinator.clone(),
 				listener,
