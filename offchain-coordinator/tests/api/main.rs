@@ -17,3 +17,4 @@ mod openai;
 mod postgres_server;
 mod restart;
 mod retention;
+mod two_processes;

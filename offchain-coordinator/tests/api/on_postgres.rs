@@ -1,7 +1,6 @@
 //! Runs all these tests once more, on PostgreSQL.
 
 use crate::{harness::*, postgres_server};
-use postgres::config::Host;
 use std::process::Command;
 
 #[test]
@@ -16,11 +15,7 @@ fn every_test_passes_on_postgres_too() {
 	let mut run = Command::new(tests);
 	run.env(STORE_VARIABLE, "postgres");
 	if std::env::var(postgres_server::VARIABLE).is_err() {
-		let [Host::Unix(folder)] = server.get_hosts() else {
-			panic!("a server of our own is reached by its folder");
-		};
-		let url = format!("host={} user=cuckoo dbname=postgres", folder.display());
-		run.env(postgres_server::VARIABLE, url);
+		run.env(postgres_server::VARIABLE, postgres_server::url(&server));
 	}
 	let output = run.output().unwrap();
 	let text = String::from_utf8_lossy(&output.stdout);
