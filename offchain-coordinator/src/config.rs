@@ -5,9 +5,18 @@
 //! comes out. All settings stand in [`FIELDS`], from which the flags, their help, the keys of the
 //! file, the environment variables and the printed form follow.
 
-use crate::settings::{Settings, DAY_MS};
+use crate::{
+	settings::{Settings, DAY_MS},
+	store,
+};
 use cuckoo_primitives::{Balance, CUC};
-use std::{collections::BTreeMap, fmt, net::SocketAddr, ops::RangeInclusive, path::PathBuf};
+use std::{
+	collections::BTreeMap,
+	fmt,
+	net::SocketAddr,
+	ops::RangeInclusive,
+	path::{Path, PathBuf},
+};
 use toml_edit::{ImDocument, Item, Value};
 
 /// An environment variable is this and the key in capitals.
@@ -43,6 +52,8 @@ pub struct Config {
 	pub listen: SocketAddr,
 	/// Where tasks and pictures are kept; `None` for the user's data folder.
 	pub data_dir: Option<PathBuf>,
+	/// Where the store is: in a file of the data directory, or a database.
+	pub store_url: String,
 	/// The worker key's file; `None` for the environment.
 	pub worker_key: Option<PathBuf>,
 	/// How many connections can be open.
@@ -65,6 +76,7 @@ impl Default for Config {
 			chain: "ws://127.0.0.1:9944".into(),
 			listen: SocketAddr::from(([127, 0, 0, 1], 8645)),
 			data_dir: None,
+			store_url: store::SQLITE.into(),
 			worker_key: None,
 			max_connections: 4_096,
 			log_format: LogFormat::Text,
@@ -144,6 +156,16 @@ pub const FIELDS: &[Field] = &[
 		kind: Kind::Text,
 		set: |config, text| put(&mut config.data_dir, path(text).map(Some)),
 		get: |config| shown_path(config.data_dir.as_ref()),
+	},
+	Field {
+		flag: "store-url",
+		value: "URL",
+		help: "Where the store is: `sqlite`, in the data directory, or \
+			postgres://USER@HOST:PORT/DATABASE, which several processes can share. The database's \
+			password is taken from the environment variable CUCKOO_STORE_PASSWORD",
+		kind: Kind::Text,
+		set: |config, text| put(&mut config.store_url, store_url(text)),
+		get: |config| Some(config.store_url.as_str().into()),
 	},
 	Field {
 		flag: "worker-key",
@@ -439,6 +461,10 @@ fn http_url(text: &str) -> Result<String, String> {
 		Some(rest) if !rest.is_empty() => Ok(text.into()),
 		_ => Err("must be a URL, such as https://coordinator.example".into()),
 	}
+}
+
+fn store_url(text: &str) -> Result<String, String> {
+	store::Place::new(text, Path::new("")).map(|_| text.into())
 }
 
 fn filled(text: &str) -> Result<String, String> {

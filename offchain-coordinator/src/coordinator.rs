@@ -8,17 +8,18 @@ use crate::{
 	clock::Clock,
 	identity::{self, Identity, IdentityError},
 	leases::{Lease, MAX_UPLOADS},
-	live::{check_operator, Live, Polling},
+	live::{self, check_operator, Live, Polling},
 	metrics::Metrics,
 	miners,
 	models::Catalogue,
+	peers,
 	rates::Rates,
 	sessions::{Challenges, CHALLENGE_TTL_MS},
 	settings::{Settings, POLL_WITHIN_MS},
 	settle,
 	state::{Ending, Event, Refusal},
 	store::{
-		Extra, NewTask, Past, Store, StoreError, Submitted, TaskRow, TransitionRefused,
+		Extra, NewTask, Past, Place, Store, StoreError, Submitted, TaskRow, TransitionRefused,
 		TransitionResult,
 	},
 	verify,
@@ -129,9 +130,21 @@ impl std::fmt::Debug for Key {
 }
 
 impl Coordinator {
-	/// Opens the data directory and takes up what was left there. Nothing is drawn and nobody is let
-	/// in before the first [`Coordinator::set_registry`].
+	/// Opens the data directory, with the store in it, and takes up what was left there. Nothing is
+	/// drawn and nobody is let in before the first [`Coordinator::set_registry`].
 	pub async fn open(
+		data_dir: &Path,
+		key: sr25519::Pair,
+		settings: Settings,
+		clock: Clock,
+	) -> std::result::Result<Arc<Self>, Error> {
+		let place = Place::Directory(data_dir.to_owned());
+		Self::open_at(&place, data_dir, key, settings, clock).await
+	}
+
+	/// As [`Coordinator::open`], with the store in this place.
+	pub async fn open_at(
+		place: &Place,
 		data_dir: &Path,
 		key: sr25519::Pair,
 		settings: Settings,
@@ -139,7 +152,9 @@ impl Coordinator {
 	) -> std::result::Result<Arc<Self>, Error> {
 		tokio::fs::create_dir_all(data_dir).await?;
 		let lock = lock(data_dir)?;
-		let store = Store::open(data_dir).await?;
+		let store = Store::open_at(place).await?;
+		let now_ms = clock.now_ms();
+		peers::succeed(&store, data_dir, now_ms).await?;
 		let artifacts = Artifacts::open(data_dir).await?;
 		let mut live = Live::new(
 			settings.clone(),
@@ -153,38 +168,11 @@ impl Coordinator {
 		}
 		let open = store.open_tasks().await?;
 		let count = open.len();
-		let grace_ends_ms = clock.now_ms().saturating_add(settings.grace_ms);
 		let mut unchecked = Vec::new();
-		for mut task in open {
-			match (task.task.state, task.attempt) {
-				(TaskState::Queued, _) => {
-					task.task.queue_until_ms = task.task.queue_until_ms.max(grace_ends_ms);
-					live.enqueue(&task.task, &task.stage);
-				},
-				(TaskState::Submitted, Some(row)) => {
-					let attempt = row.assignment.attempt;
-					let result = store.result(&task.task.id, attempt).await?;
-					let result = result.ok_or(StoreError::Corrupt("result"))?;
-					unchecked.push(Unchecked {
-						task: task.task,
-						miner: row.assignment.miner,
-						attempt,
-						assigned_ms: row.assigned_ms,
-						commitment: result.commitment,
-					});
-				},
-				(_, Some(row)) => {
-					// The miner must say hello again: it is given time for that.
-					let due_ms = row.assignment.deadline_ms.max(grace_ends_ms);
-					let drawn_ms = row.assigned_ms;
-					let mut lease = Lease::new(task.task.seq, row.assignment, drawn_ms, due_ms);
-					lease.due_ms = due_ms;
-					lease.pick_up_by_ms = None;
-					lease.started = task.task.state == TaskState::Running;
-					live.leases.insert(lease);
-					live.drawn(&task.task, row.signature);
-				},
-				(_, None) => return Err(StoreError::Corrupt("attempt").into()),
+		for task in open {
+			// What another process's miners have is not this one's.
+			if task.task.state == TaskState::Queued || task.task.instance == store.instance() {
+				unchecked.extend(live.take_up(task, now_ms)?);
 			}
 		}
 		live.bans = Bans::new(store.bans().await?);
@@ -211,10 +199,30 @@ impl Coordinator {
 			naming: RwLock::new(()),
 			_lock: lock,
 		});
-		for result in unchecked {
-			tokio::spawn(coordinator.clone().check_result(result));
+		for submitted in unchecked {
+			tokio::spawn(coordinator.clone().check_again(submitted));
 		}
 		Ok(coordinator)
+	}
+
+	/// Checks a result that was taken before a restart, or by another process.
+	pub(crate) async fn check_again(self: Arc<Self>, submitted: live::Submitted) {
+		let id = submitted.task.id;
+		let checked = async {
+			let result = self.store.result(&id, submitted.attempt).await;
+			let result = result.map_err(internal)?.ok_or_else(|| broken("result"))?;
+			let unchecked = Unchecked {
+				task: submitted.task,
+				miner: submitted.miner,
+				attempt: submitted.attempt,
+				assigned_ms: submitted.assigned_ms,
+				commitment: result.commitment,
+			};
+			self.clone().check_result(unchecked).await
+		};
+		if let Err(error) = checked.await {
+			tracing::warn!(task = %id, %error, "a result that was taken before does not stand");
+		}
 	}
 
 	/// Takes the registry of a newly finalized block. The first one decides who this coordinator is:
@@ -763,6 +771,10 @@ impl Coordinator {
 			);
 		}
 		self.metrics.polls.inc();
+		let miner = self.live().session(&poll.token)?;
+		for held in &poll.holding {
+			self.claim(held, &miner).await?;
+		}
 		let polling = self.live().poll_begins(&poll, self.now_ms())?;
 		let waiting = Waiting {
 			coordinator: self.clone(),
@@ -807,6 +819,8 @@ impl Coordinator {
 			task: progress.task,
 			attempt: progress.attempt,
 		};
+		let miner = self.live().session(&progress.token)?;
+		self.claim(&held, &miner).await?;
 		let (miner, start, watched) = {
 			let mut live = self.live();
 			let miner = live.session(&progress.token)?;
@@ -850,6 +864,7 @@ impl Coordinator {
 		};
 		let _timer = self.metrics.result_submit();
 		let miner = self.live().session(&submit.token)?;
+		self.claim(&held, &miner).await?;
 		let lease = self.live().leases.held(&held, &miner).cloned();
 		let now_ms = self.now_ms();
 		let Some(lease) = lease.filter(|lease| lease.due_ms > now_ms) else {
@@ -1108,6 +1123,9 @@ pub(crate) fn lock(data_dir: &Path) -> std::result::Result<File, Error> {
 fn check_key(key: &str) -> Result<()> {
 	if key.is_empty() || key.len() > limits::MAX_IDEMPOTENCY_KEY_BYTES {
 		return Err(key_invalid("An idempotency key has 1 to 128 bytes."));
+	}
+	if key.contains('\0') {
+		return Err(key_invalid("An idempotency key has no NUL character."));
 	}
 	Ok(())
 }

@@ -10,7 +10,7 @@ use crate::{
 	store::{
 		self,
 		sql::{values, Sql},
-		StoreError,
+		Place, StoreError,
 	},
 };
 use std::path::Path;
@@ -77,13 +77,22 @@ impl Keys {
 	/// Opens the store's file, or creates it.
 	pub fn open(data_dir: &Path) -> Result<Self, KeysError> {
 		std::fs::create_dir_all(data_dir)?;
+		let place = Place::Directory(data_dir.to_owned());
 		let connection = match coordinator::lock(data_dir) {
 			// Nobody runs here: the file is brought to this version, by this process alone.
-			Ok(_lock) => store::connect_and_migrate(data_dir)?,
+			Ok(_lock) => place.connect_and_migrate()?,
 			Err(coordinator::Error::Disk(error)) => return Err(error.into()),
-			Err(_) => store::connect(data_dir)?,
+			Err(_) => place.connect()?,
 		};
 		Ok(Self(connection))
+	}
+
+	/// Opens the store in this place, which is the data directory or a database.
+	pub fn open_at(place: &Place) -> Result<Self, KeysError> {
+		match place {
+			Place::Directory(data_dir) => Self::open(data_dir),
+			Place::Postgres(_) => Ok(Self(place.connect_and_migrate()?)),
+		}
 	}
 
 	/// Makes a key for a new app, or for one whose key was revoked: that keeps its id, its tasks, and

@@ -10,7 +10,7 @@
 //! - [`config`]: what an operator sets, from file, environment and flags ([`flags`]).
 //!
 //! Shell:
-//! - [`store`]: SQLite; the truth about tasks. [`artifacts`]: pictures on disk.
+//! - [`store`]: SQLite or PostgreSQL; the truth about tasks. [`peers`]: other processes on the same store. [`artifacts`]: pictures on disk.
 //! - [`coordinator`]: the operations, each of which lets the store decide and then answers.
 //! - [`scheduler`]: draws, and ends what ran out.
 //! - [`rpc`], [`http`], [`openai`]: the one port. [`connections`]: how many there are, and for how long.
@@ -51,6 +51,7 @@ pub mod metrics;
 pub mod miners;
 pub mod models;
 pub mod openai;
+pub mod peers;
 pub mod queue;
 pub mod rates;
 pub mod retention;

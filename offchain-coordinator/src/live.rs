@@ -685,10 +685,13 @@ impl Live {
 		self.draw.forget_chains(chains);
 	}
 
-	/// The draw was not committed: the slot is free again, and the task waits if `waiting` says so.
+	/// The draw was not committed: the slot is free again, and the task waits on as `waiting` says.
+	/// Without it the task was not to be had any more, but the record of the list was committed.
 	pub fn undrawn(&mut self, task: &TaskId, waiting: Option<Waiting>, now_ms: UnixMs) {
 		if let Some(lease) = self.leases.remove(task) {
-			self.draw.unrecorded(&lease.assignment.model);
+			if waiting.is_some() {
+				self.draw.unrecorded(&lease.assignment.model);
+			}
 			let account = lease.assignment.miner;
 			if let Some(miner) = self.miners.get_mut(&account) {
 				miner.free_slots = miner.free_slots.saturating_add(1).min(miner.slots);
@@ -883,5 +886,9 @@ fn share_ppm(weight: Balance, total: Balance) -> u32 {
 }
 
 mod foresee;
+mod shared;
+
+pub use shared::Submitted;
+
 #[cfg(test)]
 mod tests;

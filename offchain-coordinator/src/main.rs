@@ -13,7 +13,8 @@ use offchain_coordinator::{
 	flags::ConfigArgs,
 	http,
 	keys::commands::KeysArgs,
-	retention, scheduler,
+	peers, retention, scheduler,
+	store::Place,
 };
 use std::{
 	io::{IsTerminal, Write},
@@ -129,7 +130,9 @@ fn ask(admin: &Admin) -> anyhow::Result<()> {
 
 fn keys(arguments: KeysArgs) -> anyhow::Result<()> {
 	let data_dir = data_dir(arguments.data_dir)?;
-	let reply = arguments.command.run(&data_dir, Clock::System.now_ms())?;
+	let place = Place::new(&arguments.store_url, &data_dir)
+		.map_err(|error| anyhow::anyhow!("--store-url {error}"))?;
+	let reply = arguments.command.run(&place, Clock::System.now_ms())?;
 	// The key, before the note on it: who cannot take it must not think that it is there.
 	std::io::stdout().write_all(reply.output.as_bytes())?;
 	if let Some(note) = reply.note {
@@ -167,7 +170,9 @@ async fn run(config: Config) -> anyhow::Result<()> {
 	let mut signals = Signals::listen()?;
 	let key = load_worker_key(config.worker_key.as_deref(), WORKER_VARIABLE)?;
 	let data_dir = data_dir(config.data_dir.clone())?;
-	let coordinator = Coordinator::open(&data_dir, key, config.settings.clone(), Clock::System)
+	let place = Place::new(&config.store_url, &data_dir).map_err(anyhow::Error::msg)?;
+	let settings = config.settings.clone();
+	let coordinator = Coordinator::open_at(&place, &data_dir, key, settings, Clock::System)
 		.await
 		.with_context(|| format!("cannot start in {}", data_dir.display()))?;
 
@@ -191,6 +196,7 @@ async fn run(config: Config) -> anyhow::Result<()> {
 		stop.clone(),
 	));
 	tokio::spawn(retention::run(coordinator.clone(), stop.clone()));
+	tokio::spawn(peers::run(coordinator.clone(), stop.clone()));
 	if let Some(listener) = admin {
 		tracing::info!(address = %listener.local_addr()?, "the operator's interface");
 		tokio::spawn(admin::server::serve(

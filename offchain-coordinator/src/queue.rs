@@ -214,6 +214,19 @@ impl Queue {
 		self.take_out(seq, true)
 	}
 
+	/// Takes a task out that turned out not to wait any more. Rare, so that it may look at all.
+	pub fn forget(&mut self, task: &TaskId) {
+		let found = self.waiting.values().find(|it| it.task == *task);
+		if let Some(seq) = found.map(|waiting| waiting.seq) {
+			self.remove(seq);
+		}
+	}
+
+	/// The tasks that wait, by their order of acceptance.
+	pub fn seqs(&self) -> impl Iterator<Item = i64> + '_ {
+		self.waiting.keys().copied()
+	}
+
 	/// Takes a task out that is no longer wanted.
 	pub fn remove(&mut self, seq: i64) -> Option<Waiting> {
 		self.take_out(seq, false)

@@ -78,12 +78,10 @@ async fn end_what_ran_out(coordinator: &Arc<Coordinator>) -> Result<()> {
 	}
 	for task in waits {
 		let reason = Extra::Reason("no miner took it in time".into());
-		if coordinator
-			.transition(task, Event::Expire, reason)
-			.await?
-			.is_ok()
-		{
-			tracing::warn!(%task, "a task expired in the queue");
+		match coordinator.transition(task, Event::Expire, reason).await? {
+			Ok(_) => tracing::warn!(%task, "a task expired in the queue"),
+			// Another process was first, and what it has to tell is on its way.
+			Err(_) => coordinator.live().queue.forget(&task),
 		}
 	}
 	Ok(())
@@ -124,7 +122,7 @@ async fn commit(coordinator: &Arc<Coordinator>, draw: Draw) -> Result<()> {
 				live.drawn(&transition.task, signature);
 				this.metrics().drawn(&transition.task, now_ms);
 			},
-			// It was cancelled in the meantime.
+			// It was cancelled in the meantime, or another process was first.
 			Err(_) => live.undrawn(&task, None, now_ms),
 		}
 	};

@@ -1,9 +1,12 @@
 //! The commands `offchain-coordinator keys …`.
 
 use super::{Entry, Keys, KeysError, Limits};
-use crate::clock::UnixMs;
+use crate::{
+	clock::UnixMs,
+	store::{Place, SQLITE},
+};
 use clap::{Args, Subcommand};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// `keys` with what follows it.
 #[derive(Args, Clone, Debug)]
@@ -11,6 +14,10 @@ pub struct KeysArgs {
 	/// Where tasks and pictures are kept [default: the user's data folder].
 	#[arg(long, global = true)]
 	pub data_dir: Option<PathBuf>,
+	/// Where the store is: `sqlite`, or postgres://USER@HOST:PORT/DATABASE.
+	#[arg(long, global = true, value_name = "URL", default_value = SQLITE)]
+	#[arg(env = "CUCKOO_COORDINATOR_STORE_URL")]
+	pub store_url: String,
 	/// What to do.
 	#[command(subcommand)]
 	pub command: KeysCommand,
@@ -49,9 +56,9 @@ pub struct Reply {
 }
 
 impl KeysCommand {
-	/// Does it on the store in this directory.
-	pub fn run(self, data_dir: &Path, now_ms: UnixMs) -> Result<Reply, KeysError> {
-		let mut keys = Keys::open(data_dir)?;
+	/// Does it on the store in this place.
+	pub fn run(self, place: &Place, now_ms: UnixMs) -> Result<Reply, KeysError> {
+		let mut keys = Keys::open_at(place)?;
 		self.run_on(&mut keys, now_ms)
 	}
 

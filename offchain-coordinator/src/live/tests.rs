@@ -295,6 +295,7 @@ impl World {
 			updated_ms: self.now_ms,
 			queue_until_ms: UnixMs::MAX,
 			max_wait_ms: None,
+			instance: None,
 		};
 		self.live.enqueue(&task, &Stage::new());
 		self.tasks.insert(task.id, (task, Stage::new()));

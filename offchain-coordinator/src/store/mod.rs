@@ -15,6 +15,8 @@ mod apps;
 mod history;
 mod migrations;
 mod operations;
+mod peers;
+mod postgres;
 mod readers;
 mod retention;
 mod rows;
@@ -26,22 +28,30 @@ mod tests;
 mod writer;
 
 pub use history::Past;
+pub use peers::{Change, News, Notice, Taken};
+pub use postgres::PASSWORD_VARIABLE;
 pub use retention::{Removed, BATCH as RETENTION_BATCH};
 pub(crate) use rows::{read_ms, stored_ms};
 pub use rows::{AttemptRow, KnownModel, MinerRow, ResultRow, TaskRow};
 pub use sqlite::Memory;
 pub use tasks::{Extra, NewTask, Open, Submitted, Transition};
 
-use crate::{clock::UnixMs, metrics::Commits, state::Refusal};
+use self::postgres::Postgres;
+use crate::{
+	clock::{Clock, UnixMs},
+	metrics::Commits,
+	state::Refusal,
+};
 use codec::Encode;
 use cuckoo_coordinator_api::task::ModelInfo;
 use cuckoo_primitives::{AccountId, Balance, WorkerId, H256};
+use peers::Inbox;
 use readers::Readers;
 use sql::{scale, values, Sql};
 use sqlite::Sqlite;
 use std::{
-	path::Path,
-	sync::{Arc, Mutex, PoisonError},
+	path::{Path, PathBuf},
+	sync::{atomic::AtomicBool, Arc, Mutex, PoisonError},
 };
 use writer::{Job, Writer};
 
@@ -95,6 +105,15 @@ pub enum StoreError {
 	/// The writer has stopped.
 	#[error("the store is closed")]
 	Closed,
+	/// The database cannot be reached. Of what was to be written nothing has happened.
+	#[error("the store's database cannot be reached: {0}")]
+	Lost(Arc<str>),
+	/// The database went away in the middle of a commit, and nobody waits for it any longer.
+	#[error("the store's database went away: whether this was written is not known")]
+	Unresolved,
+	/// Another process took this one for dead.
+	#[error("another process has taken over what this one had: it must start anew")]
+	TakenOver,
 }
 
 impl From<std::io::Error> for StoreError {
@@ -118,11 +137,51 @@ pub enum TransitionRefused {
 	By(Refusal),
 }
 
+/// Where a store is.
+#[derive(Clone, Debug)]
+pub enum Place {
+	/// In a file of SQLite in this directory. One process uses it.
+	Directory(PathBuf),
+	/// In a database of PostgreSQL, which several processes can share.
+	Postgres(Box<::postgres::Config>),
+}
+
+impl Place {
+	/// The place that `url` names: `sqlite` is in the data directory.
+	pub fn new(url: &str, data_dir: &Path) -> std::result::Result<Self, String> {
+		match url {
+			SQLITE => Ok(Self::Directory(data_dir.to_owned())),
+			url => Ok(Self::Postgres(Box::new(postgres::parse_url(url)?))),
+		}
+	}
+
+	/// Opens a connection to write.
+	pub(crate) fn connect(&self) -> Result<Box<dyn Sql>> {
+		match self {
+			Self::Directory(directory) => Ok(Box::new(Sqlite::open(&directory.join(FILE_NAME))?)),
+			Self::Postgres(config) => Ok(Box::new(Postgres::connect(config, Arc::default())?)),
+		}
+	}
+
+	/// Opens a connection to write, and brings the store to the present version. On SQLite, only for
+	/// whoever has the data directory to itself.
+	pub(crate) fn connect_and_migrate(&self) -> Result<Box<dyn Sql>> {
+		let mut connection = self.connect()?;
+		migrations::migrate(&mut *connection)?;
+		Ok(connection)
+	}
+}
+
+/// The address of a store that is a file in the data directory.
+pub const SQLITE: &str = "sqlite";
+
 /// An open store.
 #[derive(Clone, Debug)]
 pub struct Store {
 	engine: Arc<Engine>,
 	commits: Commits,
+	instance: Option<i64>,
+	inbox: Arc<Inbox>,
 }
 
 /// Where the work is done.
@@ -142,41 +201,76 @@ impl std::fmt::Debug for Engine {
 	}
 }
 
-/// Opens the file in this directory to write, or creates it.
-pub(crate) fn connect(directory: &Path) -> Result<Box<dyn Sql>> {
-	Ok(Box::new(Sqlite::open(&directory.join(FILE_NAME))?))
+/// The connections of a store, before its threads are started.
+struct Connections {
+	writer: Box<dyn Sql>,
+	readers: Vec<Box<dyn Sql>>,
+	instance: Option<i64>,
+	closing: Arc<AtomicBool>,
 }
 
-/// Opens the file in this directory, or creates it, and brings it to the present version.
-pub(crate) fn connect_and_migrate(directory: &Path) -> Result<Box<dyn Sql>> {
-	let mut connection = connect(directory)?;
-	migrations::migrate(&mut *connection)?;
-	Ok(connection)
+impl Connections {
+	fn open(place: &Place) -> Result<Self> {
+		let closing = Arc::<AtomicBool>::default();
+		match place {
+			Place::Directory(directory) => {
+				let writer = place.connect_and_migrate()?;
+				let read = |_| -> Result<Box<dyn Sql>> {
+					let file = directory.join(FILE_NAME);
+					Ok(Box::new(Sqlite::open_to_read(&file)?))
+				};
+				let readers = (0..READERS).map(read).collect::<Result<_>>()?;
+				Ok(Self {
+					writer,
+					readers,
+					instance: None,
+					closing,
+				})
+			},
+			Place::Postgres(config) => {
+				let connect = || Postgres::connect(config, closing.clone());
+				let mut writer = connect()?;
+				migrations::migrate(&mut writer)?;
+				let instance = writer.join(stored_ms(Clock::System.now_ms()))?;
+				let read = |_| Ok(Box::new(connect()?) as Box<dyn Sql>);
+				let readers = (0..READERS).map(read).collect::<Result<_>>()?;
+				Ok(Self {
+					writer: Box::new(writer),
+					readers,
+					instance: Some(instance),
+					closing,
+				})
+			},
+		}
+	}
 }
 
 impl Store {
 	/// Opens the store in this directory, or creates it, and brings it to the present version.
 	pub async fn open(directory: &Path) -> Result<Self> {
-		let directory = directory.to_owned();
-		let open = move || -> Result<_> {
-			let connection = connect_and_migrate(&directory)?;
-			let read = |_| -> Result<Box<dyn Sql>> {
-				let file = directory.join(FILE_NAME);
-				Ok(Box::new(Sqlite::open_to_read(&file)?))
-			};
-			let readers = (0..READERS).map(read).collect::<Result<Vec<_>>>()?;
-			Ok((connection, readers))
-		};
-		let opened = tokio::task::spawn_blocking(open).await;
-		let (connection, readers) = opened.map_err(|_| StoreError::Closed)??;
+		Self::open_at(&Place::Directory(directory.to_owned())).await
+	}
+
+	/// Opens the store in this place, or creates it, and brings it to the present version.
+	pub async fn open_at(place: &Place) -> Result<Self> {
+		let at = place.clone();
+		let opened = tokio::task::spawn_blocking(move || Connections::open(&at)).await;
+		let opened = opened.map_err(|_| StoreError::Closed)??;
 		let commits = Commits::default();
+		let inbox = Arc::<Inbox>::default();
+		if let (Place::Postgres(config), Some(own)) = (place, opened.instance) {
+			let (config, closing) = ((**config).clone(), opened.closing.clone());
+			peers::listen(config, own, inbox.clone(), closing)?;
+		}
 		let engine = Engine::Threads {
-			readers: Readers::spawn(readers)?,
-			writer: Writer::spawn(connection, commits.clone())?,
+			readers: Readers::spawn(opened.readers)?,
+			writer: Writer::spawn(opened.writer, commits.clone(), opened.closing)?,
 		};
 		Ok(Self {
 			engine: Arc::new(engine),
 			commits,
+			instance: opened.instance,
+			inbox,
 		})
 	}
 
@@ -188,6 +282,8 @@ impl Store {
 		Ok(Self {
 			engine: Arc::new(Engine::Inline(Mutex::new(Some(Box::new(connection))))),
 			commits: Commits::default(),
+			instance: None,
+			inbox: Arc::default(),
 		})
 	}
 
@@ -248,7 +344,7 @@ impl Store {
 	/// Runs `work`, which only reads.
 	async fn read<T: Send + 'static>(
 		&self,
-		work: impl FnOnce(&mut dyn Sql) -> Result<T> + Send + 'static,
+		work: impl Fn(&mut dyn Sql) -> Result<T> + Send + 'static,
 	) -> Result<T> {
 		match &*self.engine {
 			Engine::Threads { readers, .. } => readers.read(work).await,

@@ -42,11 +42,15 @@ impl Readers {
 	/// Runs `work` on the first connection that is free.
 	pub async fn read<T: Send + 'static>(
 		&self,
-		work: impl FnOnce(&mut dyn Sql) -> Result<T> + Send + 'static,
+		work: impl Fn(&mut dyn Sql) -> Result<T> + Send + 'static,
 	) -> Result<T> {
 		let (reply, outcome) = oneshot::channel();
 		let job: Job = Box::new(move |sql| {
-			let done = catch_unwind(AssertUnwindSafe(|| work(sql)));
+			let done = catch_unwind(AssertUnwindSafe(|| match work(sql) {
+				// The connection may have broken long ago, when nobody used it.
+				Err(StoreError::Lost(_)) => sql.ready().and_then(|()| work(sql)),
+				done => done,
+			}));
 			// A caller that went away needs no answer.
 			let _ = reply.send(done.unwrap_or(Err(StoreError::Corrupt("read"))));
 		});

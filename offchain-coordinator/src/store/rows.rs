@@ -44,6 +44,8 @@ pub struct TaskRow {
 	pub queue_until_ms: UnixMs,
 	/// How long it waits at most each time, if the app said so.
 	pub max_wait_ms: Option<u64>,
+	/// The process whose miner has the attempt, where several share the store.
+	pub instance: Option<i64>,
 }
 
 impl TaskRow {
@@ -65,6 +67,7 @@ impl TaskRow {
 			updated_ms: ms(row, "updated_ms")?,
 			queue_until_ms: ms(row, "queue_until_ms")?,
 			max_wait_ms: row.get::<Option<i64>>("max_wait_ms")?.map(read_ms),
+			instance: row.get("instance")?,
 		})
 	}
 }

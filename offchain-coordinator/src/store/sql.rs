@@ -190,7 +190,8 @@ pub enum Dialect {
 	Postgres,
 }
 
-/// A connection to a database. Statements are prepared once and kept.
+/// A connection to a database. Statements are prepared once and kept. After an error within a transaction
+/// that is all that can be done: to roll back.
 pub trait Sql: Send {
 	/// What it speaks.
 	fn dialect(&self) -> Dialect;
@@ -204,6 +205,11 @@ pub trait Sql: Send {
 	/// Runs statements without values, separated by semicolons.
 	fn batch(&mut self, sql: &str) -> Result<()>;
 
+	/// Sees to it that there is a connection; waits for it a little where the database is elsewhere.
+	fn ready(&mut self) -> Result<()> {
+		Ok(())
+	}
+
 	/// Begins a transaction to write in. No other is in one until it ends, also of other processes.
 	fn begin(&mut self) -> Result<()>;
 
@@ -212,6 +218,9 @@ pub trait Sql: Send {
 
 	/// Ends the transaction as if nothing had been written in it.
 	fn rollback(&mut self);
+
+	/// Tells other processes something with the commit, in digits and letters, where there can be any.
+	fn tell(&mut self, _notice: String) {}
 }
 
 impl dyn Sql + '_ {

@@ -2,6 +2,7 @@
 
 use super::{
 	open_states,
+	peers::Notice,
 	rows::{stored_ms, AttemptRow, ResultRow, TaskRow},
 	sql::{scale, values, Dialect, Row, Sql},
 	Result, Store, StoreError, TransitionRefused, TransitionResult,
@@ -146,7 +147,8 @@ impl Store {
 		now_ms: UnixMs,
 		after: impl FnOnce(&TransitionResult) + Send + 'static,
 	) -> Result<TransitionResult> {
-		let work = move |sql: &mut dyn Sql| transition(sql, &id, &event, &extra, now_ms);
+		let instance = self.instance;
+		let work = move |sql: &mut dyn Sql| transition(sql, &id, &event, &extra, instance, now_ms);
 		self.write(work, after).await
 	}
 
@@ -251,7 +253,7 @@ fn submit(sql: &mut dyn Sql, new: &NewTask, now_ms: UnixMs) -> Result<Submitted>
 	let Some(row) = inserted else {
 		return Ok(Submitted::IdTaken);
 	};
-	Ok(Submitted::Accepted(TaskRow {
+	let task = TaskRow {
 		seq: row.get("seq")?,
 		id: new.id,
 		app: new.app.clone(),
@@ -268,7 +270,10 @@ fn submit(sql: &mut dyn Sql, new: &NewTask, now_ms: UnixMs) -> Result<Submitted>
 		updated_ms: now_ms,
 		queue_until_ms: new.queue_until_ms,
 		max_wait_ms: new.max_wait_ms,
-	}))
+		instance: None,
+	};
+	sql.tell(notice(&task));
+	Ok(Submitted::Accepted(task))
 }
 
 fn repeated(task: TaskRow, request_hash: &H256) -> Submitted {
@@ -285,12 +290,16 @@ fn by_key(sql: &mut dyn Sql, app: &AppId, key: &str) -> Result<Option<TaskRow>> 
 	row.as_ref().map(TaskRow::from_row).transpose()
 }
 
-fn task(sql: &mut dyn Sql, id: &TaskId) -> Result<Option<TaskRow>> {
+pub(super) fn task(sql: &mut dyn Sql, id: &TaskId) -> Result<Option<TaskRow>> {
 	let row = sql.row("SELECT * FROM tasks WHERE id = $1", values![scale(id)])?;
 	row.as_ref().map(TaskRow::from_row).transpose()
 }
 
-fn read_attempt(sql: &mut dyn Sql, id: &TaskId, attempt: Attempt) -> Result<Option<AttemptRow>> {
+pub(super) fn read_attempt(
+	sql: &mut dyn Sql,
+	id: &TaskId,
+	attempt: Attempt,
+) -> Result<Option<AttemptRow>> {
 	let query = "SELECT * FROM attempts WHERE task = $1 AND attempt = $2";
 	let row = sql.row(query, values![scale(id), attempt])?;
 	row.as_ref().map(AttemptRow::from_row).transpose()
@@ -307,7 +316,7 @@ fn stage_without_failures(task: &TaskRow) -> Stage {
 }
 
 /// The task's stage, with its failures counted from its attempts.
-fn stage(sql: &mut dyn Sql, task: &TaskRow) -> Result<Stage> {
+pub(super) fn stage(sql: &mut dyn Sql, task: &TaskRow) -> Result<Stage> {
 	let mut stage = stage_without_failures(task);
 	if task.attempt.is_none() {
 		return Ok(stage);
@@ -335,6 +344,7 @@ fn transition(
 	id: &TaskId,
 	event: &Event,
 	extra: &Extra,
+	instance: Option<i64>,
 	now_ms: UnixMs,
 ) -> Result<TransitionResult> {
 	if let Extra::Draw { list, .. } = extra {
@@ -342,7 +352,7 @@ fn transition(
 		insert_list(sql, list)?;
 	}
 	let changed = match event.step() {
-		Some(step) => take_step(sql, id, event, &step, extra, now_ms)?,
+		Some(step) => take_step(sql, id, event, &step, extra, instance, now_ms)?,
 		None => change(sql, id, event, extra, now_ms)?,
 	};
 	let (task, after, worked) = match changed {
@@ -370,7 +380,18 @@ fn transition(
 			}
 		},
 	}
+	sql.tell(notice(&task));
 	Ok(Ok(Transition { task, after, ended }))
+}
+
+/// What other processes are told of a task that has changed.
+pub(super) fn notice(task: &TaskRow) -> String {
+	Notice {
+		id: task.id,
+		seq: task.seq,
+		change: task.state.into(),
+	}
+	.text()
 }
 
 /// The task and its stage after an event, and whether an attempt was at work before it.
@@ -383,6 +404,7 @@ fn take_step(
 	event: &Event,
 	step: &Step,
 	extra: &Extra,
+	instance: Option<i64>,
 	now_ms: UnixMs,
 ) -> Result<Changed> {
 	let drawn = match extra {
@@ -391,13 +413,15 @@ fn take_step(
 	};
 	let row = sql.row(
 		"UPDATE tasks SET state = $1, attempt = $2, miner = COALESCE($3, miner), \
-		 reason = CASE WHEN $1 = 'done' THEN NULL ELSE reason END, updated_ms = $4 \
-		 WHERE id = $5 AND state IN ($6, $7) AND attempt IS NOT DISTINCT FROM $8 RETURNING *",
+		 reason = CASE WHEN $1 = 'done' THEN NULL ELSE reason END, updated_ms = $4, \
+		 instance = $5 WHERE id = $6 AND state IN ($7, $8) \
+		 AND attempt IS NOT DISTINCT FROM $9 RETURNING *",
 		values![
 			step.to.name(),
 			step.attempt,
 			drawn,
 			stored_ms(now_ms),
+			instance,
 			scale(id),
 			step.from[0].name(),
 			step.from[1].name(),

@@ -179,7 +179,9 @@ fn inline_stores_need_no_runtime_and_lose_only_what_was_not_committed() {
 async fn a_store_of_a_newer_version_is_refused() {
 	let directory = tempfile::tempdir().unwrap();
 	Store::open(directory.path()).await.unwrap().close().await;
-	connect(directory.path())
+	let place = Place::Directory(directory.path().to_owned());
+	place
+		.connect()
 		.unwrap()
 		.batch("INSERT INTO migrations (number, name, hash) VALUES (1000, '1000_later', x'00')")
 		.unwrap();

@@ -4,7 +4,12 @@ use super::{sql::Sql, Result, StoreError};
 use crate::metrics::Commits;
 use std::{
 	panic::{catch_unwind, AssertUnwindSafe},
+	sync::{
+		atomic::{AtomicBool, Ordering},
+		Arc,
+	},
 	thread::JoinHandle,
+	time::Duration,
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -13,6 +18,9 @@ const MAX_BATCH: usize = 256;
 
 /// Most writes that wait; further callers wait for a place.
 const MAX_WAITING: usize = 1_024;
+
+/// How long to wait for a database that is away before what waits is given up.
+const CLOSE: Duration = Duration::from_secs(10);
 
 /// A write on its way.
 pub trait Job: Send {
@@ -88,11 +96,17 @@ enum Message {
 pub struct Writer {
 	jobs: Option<mpsc::Sender<Message>>,
 	thread: Option<JoinHandle<()>>,
+	closing: Arc<AtomicBool>,
 }
 
 impl Writer {
-	/// Starts the writer on this connection.
-	pub fn spawn(connection: Box<dyn Sql>, commits: Commits) -> std::io::Result<Self> {
+	/// Starts the writer on this connection. `closing` tells it that
+	/// nobody waits any longer for a database that is away.
+	pub fn spawn(
+		connection: Box<dyn Sql>,
+		commits: Commits,
+		closing: Arc<AtomicBool>,
+	) -> std::io::Result<Self> {
 		let (jobs, inbox) = mpsc::channel(MAX_WAITING);
 		let thread = std::thread::Builder::new()
 			.name("store-writer".into())
@@ -100,6 +114,7 @@ impl Writer {
 		Ok(Self {
 			jobs: Some(jobs),
 			thread: Some(thread),
+			closing,
 		})
 	}
 
@@ -119,8 +134,15 @@ impl Writer {
 	pub async fn close(&self) {
 		let Some(jobs) = &self.jobs else { return };
 		let (reply, closed) = oneshot::channel();
-		if jobs.send(Message::Close(reply)).await.is_ok() {
-			let _ = closed.await;
+		let close = async {
+			if jobs.send(Message::Close(reply)).await.is_ok() {
+				let _ = closed.await;
+			}
+		};
+		tokio::pin!(close);
+		if tokio::time::timeout(CLOSE, &mut close).await.is_err() {
+			self.closing.store(true, Ordering::SeqCst);
+			close.await;
 		}
 	}
 }
@@ -129,6 +151,7 @@ impl Drop for Writer {
 	/// Waits for the writes that were handed in: nobody else may use the database before.
 	fn drop(&mut self) {
 		self.jobs = None;
+		self.closing.store(true, Ordering::SeqCst);
 		if let Some(thread) = self.thread.take() {
 			// The last write's `after` can hold the last handle: the thread is then about to end.
 			if thread.thread().id() != std::thread::current().id() {
@@ -160,8 +183,9 @@ fn run(mut connection: Box<dyn Sql>, mut inbox: mpsc::Receiver<Message>, commits
 				next = inbox.try_recv().ok();
 			}
 		}
-		if !batch.is_empty() {
-			commit(&mut *connection, batch, commits);
+		if !batch.is_empty() && !commit(&mut *connection, batch, commits) {
+			// What is in memory is no longer what is stored: the process must begin anew.
+			break;
 		}
 	}
 	drop(connection);
@@ -171,12 +195,15 @@ fn run(mut connection: Box<dyn Sql>, mut inbox: mpsc::Receiver<Message>, commits
 }
 
 /// Runs the jobs in one transaction and tells every caller.
-pub fn commit(sql: &mut dyn Sql, mut batch: Vec<Box<dyn Job>>, commits: &Commits) {
+/// Says whether another commit can follow.
+pub fn commit(sql: &mut dyn Sql, mut batch: Vec<Box<dyn Job>>, commits: &Commits) -> bool {
 	commits.writes.observe(batch.len() as f64);
 	let timer = commits.seconds.start_timer();
 	let committed = match together(sql, &mut batch) {
 		Ok(true) => Ok(()),
 		Ok(false) => apart(sql, &mut batch),
+		// Nothing of it has happened: once more, if the database comes back soon.
+		Err(StoreError::Lost(_)) => apart(sql, &mut batch),
 		Err(error) => Err(error),
 	};
 	timer.observe_duration();
@@ -186,6 +213,10 @@ pub fn commit(sql: &mut dyn Sql, mut batch: Vec<Box<dyn Job>>, commits: &Commits
 	for job in batch {
 		job.finish(committed.clone());
 	}
+	!matches!(
+		committed,
+		Err(StoreError::TakenOver | StoreError::Unresolved)
+	)
 }
 
 /// Runs the jobs without a savepoint, which costs more than a job: if one fails, all are undone, and
@@ -207,6 +238,7 @@ fn apart(sql: &mut dyn Sql, batch: &mut [Box<dyn Job>]) -> Result<()> {
 		for job in batch {
 			sql.batch("SAVEPOINT job")?;
 			if !job.run(sql) {
+				// Where the connection broke, this says so, and it is for all of them.
 				sql.batch("ROLLBACK TO SAVEPOINT job")?;
 			}
 			sql.batch("RELEASE SAVEPOINT job")?;

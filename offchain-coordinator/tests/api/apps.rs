@@ -12,7 +12,7 @@ use jsonrpsee::{
 };
 use offchain_coordinator::{
 	apps::KEY_CACHE_MS,
-	keys::{Keys, KeysError, Limits},
+	keys::{KeysError, Limits},
 	settings::Settings,
 };
 use std::path::Path;
@@ -41,8 +41,9 @@ pub fn from(address: &str) -> [(&'static str, String); 1] {
 
 /// Makes a key as the command line does: through the file, while the coordinator runs.
 pub async fn key(directory: &Path, name: &str, limits: Limits) -> String {
-	let mut keys = Keys::open(directory).unwrap();
-	keys.create(name, limits, 1_000).unwrap().reveal()
+	with_keys(directory, |keys| {
+		keys.create(name, limits, 1_000).unwrap().reveal()
+	})
 }
 
 fn with_key(key: &str) -> Option<SubmitOptions> {
@@ -160,12 +161,13 @@ async fn keys_are_taken_at_once_and_refused_soon_after_they_are_revoked() {
 		.unwrap();
 	ws.task_submit(request("a red apple"), None).await.unwrap();
 
-	let mut keys = Keys::open(directory.path()).unwrap();
-	let twice = keys.create("red", Limits::default(), 2_000).unwrap_err();
-	assert!(matches!(twice, KeysError::HasKey(_)), "{twice}");
-	keys.revoke("red", 2_000).unwrap();
-	let again = keys.revoke("red", 2_000).unwrap_err();
-	assert!(matches!(again, KeysError::Unknown(_)), "{again}");
+	with_keys(directory.path(), |keys| {
+		let twice = keys.create("red", Limits::default(), 2_000).unwrap_err();
+		assert!(matches!(twice, KeysError::HasKey(_)), "{twice}");
+		keys.revoke("red", 2_000).unwrap();
+		let again = keys.revoke("red", 2_000).unwrap_err();
+		assert!(matches!(again, KeysError::Unknown(_)), "{again}");
+	});
 	server.pass(KEY_CACHE_MS);
 	assert_eq!(code(submit(red.clone()).await), ErrorCode::ApiKeyInvalid);
 	let late = ws.task_submit(request("a red apple"), None).await;
@@ -176,11 +178,10 @@ async fn keys_are_taken_at_once_and_refused_soon_after_they_are_revoked() {
 	);
 
 	// A new key is the same app.
-	let new = keys
-		.create("red", Limits::default(), 3_000)
-		.unwrap()
-		.reveal();
-	let list = keys.list().unwrap();
+	let (new, list) = with_keys(directory.path(), |keys| {
+		let new = keys.create("red", Limits::default(), 3_000).unwrap();
+		(new.reveal(), keys.list().unwrap())
+	});
 	assert_eq!(
 		(list.len(), list[0].name.as_str(), list[0].revoked_ms),
 		(1, "red", None)
@@ -196,13 +197,14 @@ async fn keys_are_taken_at_once_and_refused_soon_after_they_are_revoked() {
 #[tokio::test]
 async fn names_of_apps_are_bounded() {
 	let directory = tempfile::tempdir().unwrap();
-	let mut keys = Keys::open(directory.path()).unwrap();
-	for wrong in ["", "two\nlines", &"x".repeat(101)] {
-		let refused = keys.create(wrong, Limits::default(), 1).unwrap_err();
-		assert!(matches!(refused, KeysError::Name), "{refused}");
-	}
-	let longest = "x".repeat(100);
-	keys.create(&longest, Limits::default(), 1).unwrap();
+	with_keys(directory.path(), |keys| {
+		for wrong in ["", "two\nlines", &"x".repeat(101)] {
+			let refused = keys.create(wrong, Limits::default(), 1).unwrap_err();
+			assert!(matches!(refused, KeysError::Name), "{refused}");
+		}
+		let longest = "x".repeat(100);
+		keys.create(&longest, Limits::default(), 1).unwrap();
+	});
 }
 
 #[tokio::test]

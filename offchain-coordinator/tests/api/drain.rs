@@ -132,6 +132,7 @@ impl Program {
 			])
 			.args(["--admin-listen", "127.0.0.1:0", "--data-dir"])
 			.arg(directory)
+			.args(["--store-url", &store_url(directory)])
 			.args(arguments)
 			.env("CUCKOO_WORKER_URI", "//coordinator//worker")
 			.env_remove("RUST_LOG")

@@ -2,7 +2,7 @@
 
 use crate::harness::*;
 use cuckoo_coordinator_api::{rpc::TaskRpcClient, task::TaskState};
-use offchain_coordinator::keys::{Keys, Limits};
+use offchain_coordinator::keys::Limits;
 use std::{
 	path::{Path, PathBuf},
 	process::{Command, Output},
@@ -34,8 +34,9 @@ async fn makes_a_picture(program: &str, name: &str) {
 	let directory = tempfile::tempdir().unwrap();
 	let data = directory.path().join("data");
 	let server = Server::start(&data).await;
-	let mut keys = Keys::open(&data).unwrap();
-	let key = keys.create("example", Limits::default(), 1).unwrap();
+	let key = with_keys(&data, |keys| {
+		keys.create("example", Limits::default(), 1).unwrap()
+	});
 	let file = directory.path().join("apple.png");
 	let arguments = ["a red apple", "--out", file.to_str().unwrap()];
 

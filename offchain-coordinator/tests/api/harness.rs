@@ -1,6 +1,7 @@
 //! A real coordinator on a free port, with a fixed registry instead of a chain and a clock that the
 //! test moves; and miners that speak the real protocol.
 
+use crate::postgres_server;
 use cuckoo_chain_client::{BlockRef, Operator, Registry};
 use cuckoo_coordinator_api::{
 	error::{from_object, ApiError, ErrorCode},
@@ -21,8 +22,11 @@ use offchain_coordinator::{
 	admin,
 	clock::Clock,
 	coordinator::{Coordinator, Error},
-	http, scheduler,
+	http,
+	keys::Keys,
+	peers, scheduler,
 	settings::Settings,
+	store::{Place, SQLITE},
 };
 use sp_core::{sr25519, Pair};
 use std::{
@@ -138,11 +142,50 @@ impl Drop for Server {
 	}
 }
 
+/// Says that the tests are to run on PostgreSQL.
+pub const STORE_VARIABLE: &str = "CUCKOO_TEST_STORE";
+
+pub fn on_postgres() -> bool {
+	std::env::var(STORE_VARIABLE).is_ok_and(|store| store == "postgres")
+}
+
+/// Where the store of a data directory is: on PostgreSQL in a database of its own.
+pub fn place(directory: &Path) -> Place {
+	if !on_postgres() {
+		return Place::Directory(directory.to_owned());
+	}
+	let hash = blake3::hash(directory.as_os_str().as_encoded_bytes());
+	let name = format!("cuckoo_test_{}", &hash.to_hex()[..16]);
+	let database = postgres_server::database(&name).expect("there is a PostgreSQL");
+	Place::Postgres(Box::new(database))
+}
+
+/// The address of that store, as an operator gives it.
+pub fn store_url(directory: &Path) -> String {
+	match place(directory) {
+		Place::Directory(_) => SQLITE.into(),
+		Place::Postgres(config) => postgres_server::url(&config),
+	}
+}
+
+/// The apps with keys in a data directory, on another thread: what they do blocks.
+pub fn with_keys<T: Send>(directory: &Path, work: impl FnOnce(&mut Keys) -> T + Send) -> T {
+	let place = place(directory);
+	let work = move || work(&mut Keys::open_at(&place).unwrap());
+	std::thread::scope(|scope| scope.spawn(work).join().unwrap())
+}
+
 /// Opens the data directory, as soon as the one who died before has let go of it.
-async fn open(directory: PathBuf, settings: Settings, clock: Clock) -> Arc<Coordinator> {
+async fn open(
+	place: Place,
+	directory: PathBuf,
+	settings: Settings,
+	clock: Clock,
+) -> Arc<Coordinator> {
 	for _ in 0..200 {
 		let (settings, clock) = (settings.clone(), clock.clone());
-		match Coordinator::open(&directory, pair("coordinator"), settings, clock).await {
+		let key = pair("coordinator");
+		match Coordinator::open_at(&place, &directory, key, settings, clock).await {
 			Err(Error::InUse) => tokio::time::sleep(Duration::from_millis(10)).await,
 			opened => return opened.unwrap(),
 		}
@@ -168,6 +211,17 @@ impl Server {
 	pub async fn start_without_chain(directory: &Path, settings: Settings, now_ms: u64) -> Self {
 		let now = Arc::new(AtomicU64::new(now_ms));
 		let clock = Clock::Manual(now.clone());
+		Self::start_at(place(directory), directory, settings, clock, now).await
+	}
+
+	/// With the store in this place and this clock.
+	pub async fn start_at(
+		place: Place,
+		directory: &Path,
+		settings: Settings,
+		clock: Clock,
+		now: Arc<AtomicU64>,
+	) -> Self {
 		let settings = Settings {
 			tick_ms: 10,
 			..settings
@@ -178,7 +232,7 @@ impl Server {
 			.build()
 			.unwrap();
 		let (handle, directory) = (runtime.handle().clone(), directory.to_owned());
-		let opening = move || handle.block_on(open(directory, settings, clock));
+		let opening = move || handle.block_on(open(place, directory, settings, clock));
 		let coordinator = tokio::task::spawn_blocking(opening).await.unwrap();
 		let listener = runtime
 			.spawn(TcpListener::bind("127.0.0.1:0"))
@@ -195,6 +249,7 @@ impl Server {
 		let stop = CancellationToken::new();
 		let tasks = vec![
 			runtime.spawn(scheduler::run(coordinator.clone(), stop.clone())),
+			runtime.spawn(peers::run(coordinator.clone(), stop.clone())),
 			runtime.spawn(http::serve(
 				coordinator.clone(),
 				listener,
@@ -341,14 +396,18 @@ pub struct TestMiner {
 
 impl TestMiner {
 	pub async fn hello(server: &Server, name: &str) -> Hello {
+		Self::hello_at(&server.client, name).await.unwrap()
+	}
+
+	async fn hello_at(client: &HttpClient, name: &str) -> Result<Hello, ClientError> {
 		let key = pair(name);
-		let challenge = server.client.miner_challenge(key.public()).await.unwrap();
+		let challenge = client.miner_challenge(key.public()).await?;
 		let login = MinerLogin {
 			coordinator: challenge.coordinator,
 			worker: key.public(),
 			challenge: challenge.challenge.0,
 		};
-		Hello {
+		Ok(Hello {
 			worker: key.public(),
 			challenge: challenge.challenge,
 			signature: signing::sign(&challenge.genesis_hash, &login, &key),
@@ -357,20 +416,31 @@ impl TestMiner {
 			device_name: "test".into(),
 			slots: 1,
 			engine: "test".into(),
-		}
+		})
 	}
 
 	pub async fn connect(server: &Server, name: &str) -> Self {
-		let hello = Self::hello(server, name).await;
-		let session = server.client.miner_hello(hello).await.unwrap();
+		let url = server.url("");
+		let connected = Self::connect_at(&server.client, &url, name).await;
+		connected.unwrap()
+	}
+
+	/// Says hello to a server that may be gone.
+	pub async fn connect_at(
+		client: &HttpClient,
+		url: &str,
+		name: &str,
+	) -> Result<Self, ClientError> {
+		let hello = Self::hello_at(client, name).await?;
+		let session = client.miner_hello(hello).await?;
 		assert_eq!(session.miner, account(name));
-		Self {
+		Ok(Self {
 			name: name.into(),
 			key: pair(name),
 			session,
-			client: server.client.clone(),
-			server: server.url(""),
-		}
+			client: client.clone(),
+			server: url.into(),
+		})
 	}
 
 	pub async fn poll(&self, wait_ms: u64) -> PollReply {

@@ -1,4 +1,4 @@
-//! The coordinator over its real port.
+//! The coordinator over its real port, on SQLite, and once more on PostgreSQL where there is one.
 
 mod admin;
 mod apps;
@@ -11,6 +11,10 @@ mod flow;
 mod harness;
 mod leases;
 mod monitoring;
+mod on_postgres;
 mod openai;
+#[path = "../support/postgres.rs"]
+mod postgres_server;
 mod restart;
 mod retention;
+mod two_processes;

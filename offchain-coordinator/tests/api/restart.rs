@@ -135,7 +135,7 @@ async fn submitted_results_are_checked_after_a_restart() {
 	server.kill();
 
 	// As if it had died between the commit of the submit and the check.
-	let store = Store::open(directory.path()).await.unwrap();
+	let store = Store::open_at(&place(directory.path())).await.unwrap();
 	for (miner, task, work, picture) in &submitted {
 		let commitment = miner.commitment(work, hash(picture));
 		let signature = signing::sign(&GENESIS, &commitment, &miner.key);
@@ -200,8 +200,18 @@ async fn no_answered_submit_is_lost_when_killed_under_load() {
 async fn a_store_is_not_used_for_another_chain() {
 	let directory = tempfile::tempdir().unwrap();
 	let first = Server::start(directory.path()).await;
-	let key = pair("coordinator");
-	let second = Coordinator::open(directory.path(), key, Settings::default(), Clock::System).await;
+	let place = place(directory.path());
+	let open = || {
+		let key = pair("coordinator");
+		Coordinator::open_at(
+			&place,
+			directory.path(),
+			key,
+			Settings::default(),
+			Clock::System,
+		)
+	};
+	let second = open().await;
 	assert!(second
 		.unwrap_err()
 		.to_string()
@@ -211,10 +221,8 @@ async fn a_store_is_not_used_for_another_chain() {
 		!directory.path().join("coordinator.sqlite-wal").exists(),
 		"folded into the file"
 	);
-	let key = pair("coordinator");
 	let coordinator = loop {
-		let clock = Clock::System;
-		match Coordinator::open(directory.path(), key.clone(), Settings::default(), clock).await {
+		match open().await {
 			Err(offchain_coordinator::coordinator::Error::InUse) => {
 				tokio::time::sleep(std::time::Duration::from_millis(10)).await;
 			},

@@ -10,7 +10,7 @@ use cuckoo_primitives::{task::TaskId, H256};
 use offchain_coordinator::{
 	retention::{pass, sweep},
 	settings::{Settings, DAY_MS},
-	store::{Store, FILE_NAME, RETENTION_BATCH},
+	store::{Place, Store, FILE_NAME, RETENTION_BATCH},
 };
 use std::path::{Path, PathBuf};
 
@@ -49,11 +49,24 @@ async fn picture(server: &Server, result: &TaskResult) -> (u16, String) {
 
 /// How many rows the tables have.
 fn rows(directory: &Path) -> [i64; 4] {
-	let connection = rusqlite::Connection::open(directory.join(FILE_NAME)).unwrap();
-	["tasks", "attempts", "results", "eligible_lists"].map(|table| {
-		let query = format!("SELECT COUNT(*) FROM {table}");
-		connection.query_row(&query, [], |row| row.get(0)).unwrap()
-	})
+	let count = |table| format!("SELECT COUNT(*) FROM {table}");
+	let tables = ["tasks", "attempts", "results", "eligible_lists"];
+	match place(directory) {
+		Place::Directory(directory) => {
+			let connection = rusqlite::Connection::open(directory.join(FILE_NAME)).unwrap();
+			tables.map(|table| {
+				let count = connection.query_row(&count(table), [], |row| row.get(0));
+				count.unwrap()
+			})
+		},
+		// The client blocks, which a test's own thread may not do within a runtime.
+		Place::Postgres(config) => std::thread::spawn(move || {
+			let mut client = config.connect(postgres::NoTls).unwrap();
+			tables.map(|table| client.query_one(&count(table), &[]).unwrap().get(0))
+		})
+		.join()
+		.unwrap(),
+	}
 }
 
 #[tokio::test]
@@ -200,7 +213,7 @@ async fn a_transaction_removes_a_bounded_number_and_a_crash_leaves_no_file_behin
 	let now_ms = server.now_ms();
 	server.stop().await;
 
-	let store = Store::open(directory.path()).await.unwrap();
+	let store = Store::open_at(&place(directory.path())).await.unwrap();
 	assert_eq!(
 		store.remove_tasks(now_ms).await.unwrap().rows,
 		0,
