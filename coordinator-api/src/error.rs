@@ -105,6 +105,8 @@ error_codes! {
 	ArtifactNotFound = 1205,
 	/// The artifact must be uploaded before the result is submitted.
 	ArtifactMissing = 1206,
+	/// Where artifacts are kept cannot be reached now: try again shortly.
+	ArtifactStorageAway = 1207,
 
 	// Service: 1300 to 1399
 	/// The coordinator has no finalized view of the chain yet: try again shortly.

@@ -5,7 +5,11 @@
 //! comes out. All settings stand in [`FIELDS`], from which the flags, their help, the keys of the
 //! file, the environment variables and the printed form follow.
 
-use crate::settings::{Settings, DAY_MS};
+use crate::{
+	artifacts::{Place, S3},
+	settings::{Settings, DAY_MS},
+	tls,
+};
 use cuckoo_primitives::{Balance, CUC};
 use std::{collections::BTreeMap, fmt, net::SocketAddr, ops::RangeInclusive, path::PathBuf};
 use toml_edit::{ImDocument, Item, Value};
@@ -21,6 +25,9 @@ const MOST: u64 = i64::MAX as u64 / 2_000;
 
 /// How alike a key that does not exist must be to one that does for that to be suggested.
 const ALIKE: f64 = 0.6;
+
+/// Keys of the file that are tables: what begins with one of them and a dash is in it.
+const TABLES: &[&str] = &["tls", "artifacts"];
 
 /// Turns off what has an address.
 const NONE: &str = "none";
@@ -41,8 +48,14 @@ pub struct Config {
 	pub chain: String,
 	/// Where apps and miners are served.
 	pub listen: SocketAddr,
+	/// The certificate in PEM with which that is TLS; `None` for plain HTTP.
+	pub tls_certificate: Option<PathBuf>,
+	/// The certificate's key in PEM.
+	pub tls_key: Option<PathBuf>,
 	/// Where tasks and pictures are kept; `None` for the user's data folder.
 	pub data_dir: Option<PathBuf>,
+	/// Where artifacts are kept, as it was written.
+	pub artifacts: ArtifactsAsWritten,
 	/// The worker key's file; `None` for the environment.
 	pub worker_key: Option<PathBuf>,
 	/// How many connections can be open.
@@ -59,12 +72,53 @@ pub struct Config {
 	pub settings: Settings,
 }
 
+/// What the settings say of where artifacts are kept.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct ArtifactsAsWritten {
+	/// A folder.
+	pub dir: Option<PathBuf>,
+	/// Storage that speaks S3.
+	pub url: Option<String>,
+	/// Its server.
+	pub endpoint: Option<String>,
+	/// Its region.
+	pub region: Option<String>,
+	/// File with the credentials for it.
+	pub credentials: Option<PathBuf>,
+}
+
+impl ArtifactsAsWritten {
+	fn place(&self) -> Place {
+		match (&self.dir, self.url.as_deref().and_then(S3::parse)) {
+			(_, Some(s3)) => Place::S3(S3 {
+				endpoint: self.endpoint.clone(),
+				region: self.region.clone(),
+				credentials: self.credentials.clone(),
+				..s3
+			}),
+			(Some(folder), None) => Place::Folder(folder.clone()),
+			(None, None) => Place::DataDir,
+		}
+	}
+}
+
+impl Config {
+	/// Certificate and key, if it is to speak TLS.
+	pub fn tls(&self) -> Option<tls::Files> {
+		let (certificate, key) = self.tls_certificate.clone().zip(self.tls_key.clone())?;
+		Some(tls::Files { certificate, key })
+	}
+}
+
 impl Default for Config {
 	fn default() -> Self {
 		Self {
 			chain: "ws://127.0.0.1:9944".into(),
 			listen: SocketAddr::from(([127, 0, 0, 1], 8645)),
+			tls_certificate: None,
+			tls_key: None,
 			data_dir: None,
+			artifacts: ArtifactsAsWritten::default(),
 			worker_key: None,
 			max_connections: 4_096,
 			log_format: LogFormat::Text,
@@ -98,14 +152,22 @@ pub struct Field {
 }
 
 impl Field {
-	/// The key in the file.
+	/// The key in the file, with a dot after its table if it is in one.
 	pub fn key(&self) -> String {
-		self.flag.replace('-', "_")
+		let in_table = |table: &&str| {
+			let rest = self.flag.strip_prefix(*table)?.strip_prefix('-')?;
+			Some(format!("{table}.{}", rest.replace('-', "_")))
+		};
+		let found = TABLES.iter().find_map(in_table);
+		found.unwrap_or_else(|| self.flag.replace('-', "_"))
 	}
 
 	/// The environment variable.
 	pub fn variable(&self) -> String {
-		format!("{VARIABLE_PREFIX}{}", self.key().to_uppercase())
+		format!(
+			"{VARIABLE_PREFIX}{}",
+			self.flag.replace('-', "_").to_uppercase()
+		)
 	}
 
 	/// Whether it is true or false.
@@ -138,12 +200,71 @@ pub const FIELDS: &[Field] = &[
 		get: |config| Some(config.listen.to_string().into()),
 	},
 	Field {
+		flag: "tls-certificate",
+		value: "FILE",
+		help: "PEM file with the certificate and those between it and its root: apps and miners are served \
+			over TLS. Looked at again every ten seconds, as is the key [default: plain HTTP]",
+		kind: Kind::Text,
+		set: |config, text| put(&mut config.tls_certificate, path(text).map(Some)),
+		get: |config| shown_path(config.tls_certificate.as_ref()),
+	},
+	Field {
+		flag: "tls-key",
+		value: "FILE",
+		help: "PEM file with the certificate's private key",
+		kind: Kind::Text,
+		set: |config, text| put(&mut config.tls_key, path(text).map(Some)),
+		get: |config| shown_path(config.tls_key.as_ref()),
+	},
+	Field {
 		flag: "data-dir",
 		value: "DIR",
 		help: "Where tasks and pictures are kept [default: the user's data folder]",
 		kind: Kind::Text,
 		set: |config, text| put(&mut config.data_dir, path(text).map(Some)),
 		get: |config| shown_path(config.data_dir.as_ref()),
+	},
+	Field {
+		flag: "artifacts-dir",
+		value: "DIR",
+		help: "Where pictures are kept; processes of one coordinator can share it [default: the data \
+			directory]",
+		kind: Kind::Text,
+		set: |config, text| put(&mut config.artifacts.dir, path(text).map(Some)),
+		get: |config| shown_path(config.artifacts.dir.as_ref()),
+	},
+	Field {
+		flag: "artifacts-url",
+		value: "URL",
+		help: "Storage that speaks S3, where pictures are kept: s3://BUCKET/PREFIX. Credentials are taken \
+			from the environment as Amazon's tools have them (AWS_ACCESS_KEY_ID and so on)",
+		kind: Kind::Text,
+		set: |config, text| put(&mut config.artifacts.url, s3_url(text).map(Some)),
+		get: |config| config.artifacts.url.as_deref().map(Value::from),
+	},
+	Field {
+		flag: "artifacts-endpoint",
+		value: "URL",
+		help: "The storage's server [default: Amazon's in the region]",
+		kind: Kind::Text,
+		set: |config, text| put(&mut config.artifacts.endpoint, http_url(text).map(Some)),
+		get: |config| config.artifacts.endpoint.as_deref().map(Value::from),
+	},
+	Field {
+		flag: "artifacts-region",
+		value: "REGION",
+		help: "The storage's region [default: AWS_REGION, or us-east-1]",
+		kind: Kind::Text,
+		set: |config, text| put(&mut config.artifacts.region, filled(text).map(Some)),
+		get: |config| config.artifacts.region.as_deref().map(Value::from),
+	},
+	Field {
+		flag: "artifacts-credentials",
+		value: "FILE",
+		help: "File with the storage's credentials, as Amazon's tools have it [default: the environment]",
+		kind: Kind::Text,
+		set: |config, text| put(&mut config.artifacts.credentials, path(text).map(Some)),
+		get: |config| shown_path(config.artifacts.credentials.as_ref()),
 	},
 	Field {
 		flag: "worker-key",
@@ -441,6 +562,15 @@ fn http_url(text: &str) -> Result<String, String> {
 	}
 }
 
+fn s3_url(text: &str) -> Result<String, String> {
+	match S3::parse(text) {
+		Some(_) => Ok(text.into()),
+		None => Err(
+			"must be s3:// with a bucket and perhaps a prefix, such as s3://pictures/cuckoo".into(),
+		),
+	}
+}
+
 fn filled(text: &str) -> Result<String, String> {
 	if text.is_empty() {
 		return Err("must not be empty: leave it out instead".into());
@@ -532,6 +662,7 @@ impl Given {
 		if !errors.is_empty() {
 			return Err(errors);
 		}
+		config.settings.artifacts = config.artifacts.place();
 		Ok(Effective {
 			config,
 			sources,
@@ -576,19 +707,18 @@ impl Given {
 				return values;
 			},
 		};
-		for (key, item) in document.as_table() {
-			let place = document.as_table().key(key).and_then(|key| key.span());
+		for (key, place, item) in entries(&document) {
 			let line = line(place.or_else(|| item.span()));
 			let Some(field) = FIELDS.iter().find(|field| field.key() == key) else {
 				errors.push(format!(
 					"{name}:{line}: `{key}` is no setting{}",
-					suggestion(key, Field::key)
+					suggestion(&key, Field::key)
 				));
 				continue;
 			};
 			match scalar(field.kind, item) {
 				Ok(value) => {
-					values.insert(key.into(), (value, Source::File(name.clone(), line)));
+					values.insert(key, (value, Source::File(name.clone(), line)));
 				},
 				Err(message) => errors.push(format!("{name}:{line}: `{key}` {message}")),
 			}
@@ -613,6 +743,26 @@ impl Given {
 			})
 			.collect()
 	}
+}
+
+/// The keys of a file, with where they stand; those of [`TABLES`] with their table's name.
+fn entries<'a>(
+	document: &'a ImDocument<&str>,
+) -> Vec<(String, Option<std::ops::Range<usize>>, &'a Item)> {
+	let mut entries = Vec::new();
+	for (key, item) in document.as_table() {
+		match item.as_table_like().filter(|_| TABLES.contains(&key)) {
+			Some(table) => entries.extend(table.iter().map(|(inner, item)| {
+				let place = table.key(inner).and_then(|key| key.span());
+				(format!("{key}.{inner}"), place, item)
+			})),
+			None => {
+				let place = document.as_table().key(key).and_then(|key| key.span());
+				entries.push((key.to_owned(), place, item));
+			},
+		}
+	}
+	entries
 }
 
 fn scalar(kind: Kind, item: &Item) -> Result<String, String> {
@@ -653,6 +803,32 @@ fn contradictions(config: &Config) -> Vec<String> {
 		if admin == config.listen && admin.port() != 0 {
 			errors.push(format!(
 				"`listen` and `admin_listen` are both {admin}: give them different ports"
+			));
+		}
+	}
+	if config.tls_certificate.is_some() != config.tls_key.is_some() {
+		let (given, missing) = match config.tls_key {
+			None => ("tls.certificate", "tls.key"),
+			Some(_) => ("tls.key", "tls.certificate"),
+		};
+		errors.push(format!(
+			"`{given}` is set and `{missing}` is not: TLS needs both"
+		));
+	}
+	let artifacts = &config.artifacts;
+	if artifacts.dir.is_some() && artifacts.url.is_some() {
+		let message = "`artifacts.dir` and `artifacts.url` are both set: pictures have one place";
+		errors.push(message.into());
+	}
+	let of_storage = [
+		("endpoint", artifacts.endpoint.is_some()),
+		("region", artifacts.region.is_some()),
+		("credentials", artifacts.credentials.is_some()),
+	];
+	for (key, _) in of_storage.iter().filter(|(_, given)| *given) {
+		if artifacts.url.is_none() {
+			errors.push(format!(
+				"`artifacts.{key}` is set and `artifacts.url` is not: name the storage"
 			));
 		}
 	}
@@ -790,6 +966,60 @@ mod tests {
 			.effective()
 			.unwrap_err();
 		assert!(same[0].contains("different ports"), "{same:?}");
+	}
+
+	#[test]
+	fn keys_of_tables_have_a_dot_in_the_file_only() {
+		let table = "[tls]\ncertificate = 'c.pem'\nkey = 'k.pem'\n";
+		let dotted = "tls.certificate = 'c.pem'\ntls.key = 'k.pem'\n";
+		let inline = "tls = { certificate = 'c.pem', key = 'k.pem' }\n";
+		let flag = with(
+			Given::default(),
+			"CUCKOO_COORDINATOR_TLS_CERTIFICATE=c.pem",
+			Some(("tls-key", "k.pem")),
+		);
+		for given in [file(table), file(dotted), file(inline), flag] {
+			let effective = given.effective().unwrap();
+			let files = effective.config.tls().unwrap();
+			assert_eq!(files.certificate, PathBuf::from("c.pem"));
+			assert_eq!(files.key, PathBuf::from("k.pem"));
+			let again = file(&effective.to_toml()).effective().unwrap();
+			assert_eq!(again.config, effective.config);
+		}
+		let errors = file("[tls]\ncertficate = 'c'\n").effective().unwrap_err();
+		assert!(
+			errors[0].starts_with(
+				"c.toml:2: `tls.certficate` is no setting: did you mean `tls.certificate`?"
+			),
+			"{errors:?}"
+		);
+		let half = file("tls.key = 'k'").effective().unwrap_err();
+		assert!(half[0].contains("TLS needs both"), "{half:?}");
+	}
+
+	#[test]
+	fn artifacts_have_one_place() {
+		let place = |text: &str| file(text).effective().unwrap().config.settings.artifacts;
+		assert_eq!(place(""), Place::DataDir);
+		let folder = place("artifacts.dir = '/a'");
+		assert_eq!(folder, Place::Folder("/a".into()));
+		let s3 = "[artifacts]\nurl = 's3://b/p'\nendpoint = 'http://127.0.0.1:9000'\n";
+		let Place::S3(s3) = place(s3) else {
+			panic!("no S3")
+		};
+		assert_eq!((s3.bucket.as_str(), s3.prefix.as_str()), ("b", "p"));
+		assert_eq!(s3.endpoint.as_deref(), Some("http://127.0.0.1:9000"));
+		for (wrong, why) in [
+			(
+				"artifacts.dir = '/a'\nartifacts.url = 's3://b'",
+				"one place",
+			),
+			("artifacts.region = 'x'", "name the storage"),
+			("artifacts.url = 'https://b'", "must be s3://"),
+		] {
+			let errors = file(wrong).effective().unwrap_err();
+			assert!(errors[0].contains(why), "{errors:?}");
+		}
 	}
 
 	#[test]

@@ -3,7 +3,7 @@
 
 use crate::{
 	apps::{App, Caller, KeyCache},
-	artifacts::Artifacts,
+	artifacts::{self, Artifacts},
 	bans::Bans,
 	clock::Clock,
 	identity::{self, Identity, IdentityError},
@@ -61,6 +61,10 @@ const LOCK_FILE: &str = "lock";
 /// Entries of a page when the caller does not say.
 const DEFAULT_PAGE: u32 = 100;
 
+/// Between two looks for an artifact whose storage is away, at first and at most.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
 /// Results from which is learned at start how long tasks take.
 const PAST_RESULTS: u32 = 256;
 
@@ -76,6 +80,9 @@ pub enum Error {
 	/// The data directory.
 	#[error("the data directory cannot be used: {0}")]
 	Disk(#[from] std::io::Error),
+	/// The artifacts.
+	#[error(transparent)]
+	Artifacts(#[from] artifacts::Error),
 	/// Another process has it.
 	#[error("another coordinator is running in this data directory: stop it, or name another one")]
 	InUse,
@@ -130,7 +137,7 @@ impl Coordinator {
 		tokio::fs::create_dir_all(data_dir).await?;
 		let lock = lock(data_dir)?;
 		let store = Store::open(data_dir).await?;
-		let artifacts = Artifacts::open(data_dir).await?;
+		let artifacts = Artifacts::open(data_dir, &settings.artifacts).await?;
 		let mut live = Live::new(
 			settings.clone(),
 			Challenges::new(rand::random()),
@@ -910,17 +917,14 @@ impl Coordinator {
 			.map_err(internal)?;
 		let result = result.ok_or_else(|| broken("result"))?;
 		let artifact = result.commitment.output;
-		let checked = match self.artifacts.read(&artifact).await {
-			Ok(bytes) => {
+		let checked = match self.read_artifact(&artifact).await? {
+			Some(bytes) => {
 				let (width, height) = (task.spec.width, task.spec.height);
 				let check = move || verify::picture(&bytes, width, height);
 				let checked = tokio::task::spawn_blocking(check).await;
 				checked.map_err(|_| broken("picture"))?
 			},
-			Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-				Err(ErrorCode::ArtifactMissing.into())
-			},
-			Err(error) => return Err(disk(error)),
+			None => Err(ErrorCode::ArtifactMissing.into()),
 		};
 		match checked {
 			Ok(()) => {
@@ -955,6 +959,26 @@ impl Coordinator {
 		}
 	}
 
+	/// The artifact's bytes. As long as the storage is away, the task whose result it is waits for it:
+	/// the miner has done its part.
+	async fn read_artifact(&self, artifact: &H256) -> Result<Option<Vec<u8>>> {
+		let mut pause = FIRST_PAUSE;
+		loop {
+			match self.artifacts.read(artifact).await {
+				Err(artifacts::Error::Away(error)) if !self.is_stopping() => {
+					tracing::warn!(
+						?artifact,
+						error,
+						"a result waits for the storage of artifacts"
+					);
+				},
+				read => return read.map_err(disk),
+			}
+			tokio::time::sleep(pause).await;
+			pause = (pause * 2).min(LONGEST_PAUSE);
+		}
+	}
+
 	/// Learns from an accepted result how long such tasks take. The result stands also if it cannot be
 	/// measured.
 	async fn measure(&self, task: TaskRow, attempt: Attempt, result: ResultRow) {
@@ -971,8 +995,9 @@ impl Coordinator {
 		});
 	}
 
-	/// Notes an upload by the miner that has this session. It must hold a lease.
-	pub(crate) fn upload_begins(&self, token: &H256) -> Result<()> {
+	/// Notes an upload by the miner that has this session. It must hold a lease. Gives the task for
+	/// which the upload counts.
+	pub(crate) fn upload_begins(&self, token: &H256) -> Result<TaskId> {
 		let mut live = self.live();
 		let miner = live.session(token)?;
 		let tasks = live.leases.of(&miner);
@@ -984,12 +1009,19 @@ impl Coordinator {
 			if let Some(lease) = live.leases.get_mut(&task) {
 				if lease.uploads < MAX_UPLOADS {
 					lease.uploads += 1;
-					return Ok(());
+					return Ok(task);
 				}
 			}
 		}
 		let message = format!("Only {MAX_UPLOADS} artifacts can be uploaded for an attempt.");
 		Err(ApiError::with_message(ErrorCode::ParameterInvalid, message).about(miner))
+	}
+
+	/// An upload came to nothing by no fault of the miner's: it does not count.
+	pub(crate) fn upload_undone(&self, task: &TaskId) {
+		if let Some(lease) = self.live().leases.get_mut(task) {
+			lease.uploads = lease.uploads.saturating_sub(1);
+		}
 	}
 
 	/// Why a miner does not hold an attempt.
@@ -1120,7 +1152,11 @@ pub(crate) fn internal(error: StoreError) -> ApiError {
 	failed_inside(&error)
 }
 
-pub(crate) fn disk(error: std::io::Error) -> ApiError {
+pub(crate) fn disk(error: artifacts::Error) -> ApiError {
+	if let artifacts::Error::Away(_) = &error {
+		tracing::error!(%error, "an artifact could not be read or written");
+		return ErrorCode::ArtifactStorageAway.into();
+	}
 	failed_inside(&error)
 }
 

@@ -10,10 +10,11 @@
 //! - [`config`]: what an operator sets, from file, environment and flags ([`flags`]).
 //!
 //! Shell:
-//! - [`store`]: SQLite; the truth about tasks. [`artifacts`]: pictures on disk.
+//! - [`store`]: SQLite; the truth about tasks. [`artifacts`]: pictures by hash.
 //! - [`coordinator`]: the operations, each of which lets the store decide and then answers.
 //! - [`scheduler`]: draws, and ends what ran out.
 //! - [`rpc`], [`http`], [`openai`]: the one port. [`connections`]: how many there are, and for how long.
+//!   [`tls`]: its certificate.
 //! - [`apps`], [`keys`], [`rates`]: who submits, the keys that say so, and how often. [`intake`]: what else apps ask.
 //! - [`admin`]: the operator's own interface and the commands that use it.
 //! - [`metrics`]: what is counted and measured.
@@ -51,6 +52,7 @@ pub mod metrics;
 pub mod miners;
 pub mod models;
 pub mod openai;
+mod outbound;
 pub mod queue;
 pub mod rates;
 pub mod retention;
@@ -61,4 +63,5 @@ pub mod settings;
 pub mod settle;
 pub mod state;
 pub mod store;
+pub mod tls;
 pub mod verify;

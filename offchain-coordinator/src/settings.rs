@@ -1,5 +1,6 @@
 //! What an operator can set.
 
+use crate::artifacts::Place;
 use cuckoo_primitives::Balance;
 
 /// How long a miner stays eligible after its last poll.
@@ -37,6 +38,8 @@ pub struct Settings {
 	pub retention_ms: u64,
 	/// How long artifacts are kept, if shorter than their tasks; 0 as long as those.
 	pub artifact_retention_ms: u64,
+	/// Where artifacts are kept.
+	pub artifacts: Place,
 	/// The model for requests that name none: its hash or name.
 	pub default_model: Option<String>,
 	/// Whether tasks are taken only with an API key.
@@ -65,6 +68,7 @@ impl Default for Settings {
 			tick_ms: 250,
 			retention_ms: 30 * DAY_MS,
 			artifact_retention_ms: 0,
+			artifacts: Place::DataDir,
 			default_model: None,
 			require_api_key: false,
 			image_wait_ms: 120_000,

@@ -20,9 +20,11 @@ use jsonrpsee::{
 use offchain_coordinator::{
 	admin,
 	clock::Clock,
+	connections::Listener,
 	coordinator::{Coordinator, Error},
 	http, scheduler,
 	settings::Settings,
+	tls::Tls,
 };
 use sp_core::{sr25519, Pair};
 use std::{
@@ -221,6 +223,21 @@ impl Server {
 			tasks,
 			runtime: Some(runtime),
 		}
+	}
+
+	/// Serves the same over TLS too; gives where.
+	pub async fn serve_tls(&mut self, tls: Arc<Tls>, max_connections: u32) -> SocketAddr {
+		let runtime = self.runtime.as_ref().unwrap();
+		let listening = runtime.spawn(TcpListener::bind("127.0.0.1:0")).await;
+		let listener = listening.unwrap().unwrap();
+		let address = listener.local_addr().unwrap();
+		self.tasks.push(runtime.spawn(http::serve(
+			self.coordinator.clone(),
+			Listener::tls(listener, tls),
+			max_connections,
+			self.stop.clone(),
+		)));
+		address
 	}
 
 	pub fn url(&self, path: &str) -> String {

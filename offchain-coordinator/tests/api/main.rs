@@ -14,3 +14,4 @@ mod monitoring;
 mod openai;
 mod restart;
 mod retention;
+mod tls;
