@@ -18,7 +18,7 @@ use crate::{
 	settle,
 	state::{Ending, Event, Refusal},
 	store::{
-		Extra, NewTask, Past, ResultRow, Store, StoreError, Submitted, TaskRow, TransitionRefused,
+		Extra, NewTask, Past, Store, StoreError, Submitted, TaskRow, TransitionRefused,
 		TransitionResult,
 	},
 	verify,
@@ -116,6 +116,16 @@ pub struct Coordinator {
 	_lock: File,
 }
 
+/// A result that was taken and is not yet checked.
+struct Unchecked {
+	/// The task, as it is since the submit.
+	task: TaskRow,
+	miner: AccountId,
+	attempt: Attempt,
+	assigned_ms: u64,
+	commitment: ResultCommitment,
+}
+
 /// The worker key, which no log shows.
 struct Key(sr25519::Pair);
 
@@ -158,11 +168,23 @@ impl Coordinator {
 					task.task.queue_until_ms = task.task.queue_until_ms.max(grace_ends_ms);
 					live.enqueue(&task.task, &task.stage);
 				},
-				(TaskState::Submitted, _) => unchecked.push(task.task),
+				(TaskState::Submitted, Some(row)) => {
+					let attempt = row.assignment.attempt;
+					let result = store.result(&task.task.id, attempt).await?;
+					let result = result.ok_or(StoreError::Corrupt("result"))?;
+					unchecked.push(Unchecked {
+						task: task.task,
+						miner: row.assignment.miner,
+						attempt,
+						assigned_ms: row.assigned_ms,
+						commitment: result.commitment,
+					});
+				},
 				(_, Some(row)) => {
 					// The miner must say hello again: it is given time for that.
 					let due_ms = row.assignment.deadline_ms.max(grace_ends_ms);
-					let mut lease = Lease::new(task.task.seq, row.assignment, due_ms);
+					let drawn_ms = row.assigned_ms;
+					let mut lease = Lease::new(task.task.seq, row.assignment, drawn_ms, due_ms);
 					lease.due_ms = due_ms;
 					lease.pick_up_by_ms = None;
 					lease.started = task.task.state == TaskState::Running;
@@ -196,8 +218,8 @@ impl Coordinator {
 			naming: RwLock::new(()),
 			_lock: lock,
 		});
-		for task in unchecked {
-			tokio::spawn(coordinator.clone().check_result(task));
+		for result in unchecked {
+			tokio::spawn(coordinator.clone().check_result(result));
 		}
 		Ok(coordinator)
 	}
@@ -887,7 +909,7 @@ impl Coordinator {
 				ApiError::new(ErrorCode::ArtifactMissing).about(format!("{artifact:?}"))
 			})?;
 		let extra = Extra::Result {
-			commitment: Box::new(commitment),
+			commitment: Box::new(commitment.clone()),
 			signature,
 			bytes,
 		};
@@ -898,28 +920,25 @@ impl Coordinator {
 		let Ok(transition) = outcome else {
 			return Err(self.why_not_held(&held, &miner).await?);
 		};
+		let result = Unchecked {
+			task: transition.task,
+			miner,
+			attempt: held.attempt,
+			assigned_ms: lease.assigned_ms,
+			commitment,
+		};
 		// On its own, so that the check is finished also when the miner goes away now.
-		let checked = tokio::spawn(self.clone().check_result(transition.task));
+		let checked = tokio::spawn(self.clone().check_result(result));
 		checked.await.map_err(|_| broken("check"))??;
 		Ok(SubmitReply { accepted: true })
 	}
 
 	/// Checks the picture of a task that is submitted: it is done, or the attempt has failed.
-	async fn check_result(self: Arc<Self>, task: TaskRow) -> Result<()> {
-		let (attempt, miner) = task
-			.attempt
-			.zip(task.miner.clone())
-			.ok_or_else(|| broken("attempt"))?;
-		let result = self
-			.store
-			.result(&task.id, attempt)
-			.await
-			.map_err(internal)?;
-		let result = result.ok_or_else(|| broken("result"))?;
-		let artifact = result.commitment.output;
-		let checked = match self.read_artifact(&artifact).await? {
+	async fn check_result(self: Arc<Self>, result: Unchecked) -> Result<()> {
+		let (id, attempt) = (result.task.id, result.attempt);
+		let checked = match self.read_artifact(&result.commitment.output).await? {
 			Some(bytes) => {
-				let (width, height) = (task.spec.width, task.spec.height);
+				let (width, height) = (result.task.spec.width, result.task.spec.height);
 				let check = move || verify::picture(&bytes, width, height);
 				let checked = tokio::task::spawn_blocking(check).await;
 				checked.map_err(|_| broken("picture"))?
@@ -933,26 +952,20 @@ impl Coordinator {
 					reason: None,
 					queue_until_ms: 0,
 				};
-				match self
-					.transition(task.id, Event::Accept(attempt), extra)
-					.await?
-				{
-					Ok(_) => {
-						self.measure(task, attempt, result).await;
+				match self.transition(id, Event::Accept(attempt), extra).await? {
+					Ok(transition) => {
+						self.measure(result, transition.task.updated_ms);
 						Ok(())
 					},
 					Err(refused) => {
-						tracing::error!(task = %task.id, ?refused, "a checked result was refused");
+						tracing::error!(task = %id, ?refused, "a checked result was refused");
 						Err(broken("state"))
 					},
 				}
 			},
 			Err(error) => {
-				let held = Held {
-					task: task.id,
-					attempt,
-				};
-				self.fail(held, miner, Ending::InvalidResult, &error.message)
+				let held = Held { task: id, attempt };
+				self.fail(held, result.miner, Ending::InvalidResult, &error.message)
 					.await?;
 				Err(error)
 			},
@@ -979,19 +992,13 @@ impl Coordinator {
 		}
 	}
 
-	/// Learns from an accepted result how long such tasks take. The result stands also if it cannot be
-	/// measured.
-	async fn measure(&self, task: TaskRow, attempt: Attempt, result: ResultRow) {
-		let Ok(Some(row)) = self.store.attempt(&task.id, attempt).await else {
-			return;
-		};
-		if let Some(ended_ms) = row.ended_ms {
-			self.metrics.done(row.assigned_ms, ended_ms);
-		}
+	/// Learns from an accepted result how long such tasks take.
+	fn measure(&self, result: Unchecked, done_ms: u64) {
+		self.metrics.done(result.assigned_ms, done_ms);
 		self.live().learn(&Past {
-			spec: task.spec,
+			took_ms: result.task.updated_ms.saturating_sub(result.assigned_ms),
+			spec: result.task.spec,
 			commitment: result.commitment,
-			took_ms: result.submitted_ms.saturating_sub(row.assigned_ms),
 		});
 	}
 

@@ -19,6 +19,8 @@ pub struct Lease {
 	pub seq: i64,
 	/// What was signed.
 	pub assignment: Assignment,
+	/// When it was drawn.
+	pub assigned_ms: UnixMs,
 	/// The work as the miner gets it; `None` until the draw is committed.
 	pub work: Option<Work>,
 	/// When the lease ends. Later than the assignment's deadline only after the coordinator itself
@@ -41,9 +43,15 @@ pub struct Lease {
 
 impl Lease {
 	/// A lease whose draw is being committed.
-	pub fn new(seq: i64, assignment: Assignment, pick_up_by_ms: UnixMs) -> Self {
+	pub fn new(
+		seq: i64,
+		assignment: Assignment,
+		assigned_ms: UnixMs,
+		pick_up_by_ms: UnixMs,
+	) -> Self {
 		Self {
 			seq,
+			assigned_ms,
 			due_ms: assignment.deadline_ms,
 			assignment,
 			work: None,

@@ -94,11 +94,11 @@ async fn commit(coordinator: &Arc<Coordinator>, draw: Draw) -> Result<()> {
 	let Draw {
 		waiting,
 		assignment,
+		drawn_ms: now_ms,
 		eligible,
 		list,
 	} = draw;
 	let identity = coordinator.identity()?;
-	let now_ms = coordinator.now_ms();
 	let signature = coordinator.sign(identity, &assignment);
 	let (task, attempt) = (assignment.task, assignment.attempt);
 	log(&assignment, eligible);
