@@ -7,12 +7,14 @@
 
 use crate::{
 	artifacts::{Place, S3},
+	price,
 	settings::{Settings, DAY_MS},
 	tls,
 };
+use cuckoo_coordinator_api::Amount;
 use cuckoo_primitives::{Balance, CUC};
 use std::{collections::BTreeMap, fmt, net::SocketAddr, ops::RangeInclusive, path::PathBuf};
-use toml_edit::{ImDocument, Item, Value};
+use toml_edit::{ImDocument, InlineTable, Item, TableLike, Value};
 
 /// An environment variable is this and the key in capitals.
 pub const VARIABLE_PREFIX: &str = "CUCKOO_COORDINATOR_";
@@ -27,7 +29,7 @@ const MOST: u64 = i64::MAX as u64 / 2_000;
 const ALIKE: f64 = 0.6;
 
 /// Keys of the file that are tables: what begins with one of them and a dash is in it.
-const TABLES: &[&str] = &["tls", "artifacts"];
+const TABLES: &[&str] = &["tls", "artifacts", "webhooks"];
 
 /// Turns off what has an address.
 const NONE: &str = "none";
@@ -136,6 +138,7 @@ enum Kind {
 	Text,
 	Number,
 	Switch,
+	Table,
 }
 
 /// One setting.
@@ -393,6 +396,46 @@ pub const FIELDS: &[Field] = &[
 		get: |config| config.settings.default_model.as_deref().map(Value::from),
 	},
 	Field {
+		flag: "price",
+		value: "CUC",
+		help: "What a megapixel-step costs, in CUC with up to 12 decimals: a million pixels times one \
+			denoising step. Nothing is charged yet",
+		kind: Kind::Text,
+		set: |config, text| put(&mut config.settings.prices.default, rate(text)),
+		get: |config| Some(Amount(config.settings.prices.default).to_cuc().into()),
+	},
+	Field {
+		flag: "model-prices",
+		value: "TABLE",
+		help: "What a megapixel-step of single models costs, by name or hash, as TOML has it: \
+			{ tiny = \"0.002\" }",
+		kind: Kind::Table,
+		set: |config, text| put(&mut config.settings.prices.by_model, rates(text)),
+		get: |config| {
+			let by_model = &config.settings.prices.by_model;
+			let shown = |(model, rate): (&String, &Balance)| (model.clone(), Amount(*rate).to_cuc());
+			let table: InlineTable = by_model.iter().map(shown).collect();
+			(!table.is_empty()).then_some(Value::InlineTable(table))
+		},
+	},
+	Field {
+		flag: "webhooks-allow-http",
+		value: "true|false",
+		help: "Calls apps' webhooks by http too, not only by https",
+		kind: Kind::Switch,
+		set: |config, text| put(&mut config.settings.webhooks.http, switch(text)),
+		get: |config| Some(config.settings.webhooks.http.into()),
+	},
+	Field {
+		flag: "webhooks-allow-private",
+		value: "true|false",
+		help: "Calls apps' webhooks on this machine and in its network too: whoever has an API key can \
+			then reach what this machine can reach",
+		kind: Kind::Switch,
+		set: |config, text| put(&mut config.settings.webhooks.private, switch(text)),
+		get: |config| Some(config.settings.webhooks.private.into()),
+	},
+	Field {
 		flag: "retention-days",
 		value: "DAYS",
 		help: "How long tasks that ended are kept, with their results and pictures; 0 for ever",
@@ -519,6 +562,25 @@ fn number(text: &str, range: RangeInclusive<u64>) -> Result<u64, String> {
 		let (from, to) = (range.start(), range.end());
 		format!("must be a whole number from {from} to {to}")
 	})
+}
+
+fn rate(text: &str) -> Result<Balance, String> {
+	let message =
+		"must be CUC in quotes with up to 12 decimals and at most 1000000000, such as \"0.0005\"";
+	price::parse(text).ok_or_else(|| message.into())
+}
+
+fn rates(text: &str) -> Result<BTreeMap<String, Balance>, String> {
+	let message = "must be a table of models with their prices, such as { tiny = \"0.002\" }";
+	let table = text.parse().ok().and_then(|value| match value {
+		Value::InlineTable(table) => Some(table),
+		_ => None,
+	});
+	let entry = |(model, value): (&str, &Value)| {
+		let text = value.as_str().ok_or(message)?;
+		Ok((model.to_owned(), rate(text)?))
+	};
+	table.ok_or(message)?.iter().map(entry).collect()
 }
 
 fn days(text: &str) -> Result<u64, String> {
@@ -770,10 +832,22 @@ fn scalar(kind: Kind, item: &Item) -> Result<String, String> {
 		(Kind::Text, Item::Value(Value::String(text))) => Ok(text.value().clone()),
 		(Kind::Number, Item::Value(Value::Integer(number))) => Ok(number.value().to_string()),
 		(Kind::Switch, Item::Value(Value::Boolean(switch))) => Ok(switch.value().to_string()),
+		(Kind::Table, item) if item.is_table_like() => inline(item),
+		(Kind::Table, _) => Err("must be a table".into()),
 		(Kind::Text, _) => Err("must be a text in quotes".into()),
 		(Kind::Number, _) => Err("must be a whole number, without quotes".into()),
 		(Kind::Switch, _) => Err("must be true or false, without quotes".into()),
 	}
+}
+
+/// A table as one value, as it is written in a line.
+fn inline(item: &Item) -> Result<String, String> {
+	let mut inline = InlineTable::new();
+	for (key, item) in item.as_table_like().into_iter().flat_map(TableLike::iter) {
+		let value = item.as_value().ok_or("must have no tables in it")?;
+		inline.insert(key, value.clone().decorated("", ""));
+	}
+	Ok(Value::InlineTable(inline).to_string())
 }
 
 /// What was probably meant, by the nearest key if one is near.
@@ -1019,6 +1093,39 @@ mod tests {
 		] {
 			let errors = file(wrong).effective().unwrap_err();
 			assert!(errors[0].contains(why), "{errors:?}");
+		}
+	}
+
+	#[test]
+	fn models_have_prices_by_name_or_hash() {
+		let prices = |given: Given| given.effective().unwrap().config.settings.prices;
+		let table = "price = '0.5'\n[model_prices]\n'a, b' = '0.000000000001'\n0x11 = '3'\n";
+		let inline = "price = '0.5'\nmodel_prices = { 'a, b' = '0.000000000001', 0x11 = '3' }\n";
+		let flag = with(
+			file("price = '0.5'\n"),
+			"",
+			Some(("model-prices", "{ 'a, b' = '0.000000000001', 0x11 = '3' }")),
+		);
+		for given in [file(table), file(inline), flag] {
+			let effective = given.effective().unwrap();
+			let again = file(&effective.to_toml());
+			for prices in [prices(given), prices(again)] {
+				assert_eq!(prices.default, CUC / 2);
+				assert_eq!(prices.by_model["a, b"], 1);
+				assert_eq!(prices.by_model["0x11"], 3 * CUC);
+			}
+		}
+		for (wrong, why) in [
+			("price = 1", "a text in quotes"),
+			("price = '-1'", "12 decimals"),
+			("price = '1000000001'", "12 decimals"),
+			("model_prices = 'a'", "must be a table"),
+			("model_prices = { a = 1 }", "with their prices"),
+			("model_prices = { a = '1e3' }", "12 decimals"),
+			("[model_prices.a]\nb = '1'", "no tables in it"),
+		] {
+			let errors = file(wrong).effective().unwrap_err();
+			assert!(errors[0].contains(why), "{wrong}: {errors:?}");
 		}
 	}
 

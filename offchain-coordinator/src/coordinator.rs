@@ -12,6 +12,7 @@ use crate::{
 	metrics::Metrics,
 	miners,
 	models::Catalogue,
+	price,
 	rates::Rates,
 	sessions::{Challenges, CHALLENGE_TTL_MS},
 	settings::{Settings, POLL_WITHIN_MS},
@@ -21,7 +22,8 @@ use crate::{
 		Extra, NewTask, Past, Store, StoreError, Submitted, TaskRow, TransitionRefused,
 		TransitionResult,
 	},
-	verify,
+	terms::{self, Terms},
+	verify, webhooks,
 };
 use cuckoo_chain_client::Registry;
 use cuckoo_coordinator_api::{
@@ -32,8 +34,8 @@ use cuckoo_coordinator_api::{
 		SubmitReply,
 	},
 	task::{
-		CoordinatorInfo, DrawProof, EligibleEntry, MinerInfo, SubmitOptions, TaskRequest,
-		TaskResult, TaskState, TaskStatus,
+		CoordinatorInfo, DrawProof, EligibleEntry, MinerInfo, ModelInfo, ModelPrice, SubmitOptions,
+		TaskRequest, TaskResult, TaskState, TaskStatus,
 	},
 	Amount,
 };
@@ -110,6 +112,8 @@ pub struct Coordinator {
 	rates: Rates,
 	live: Mutex<Live>,
 	schedule: Notify,
+	/// Wakes who calls webhooks.
+	webhooks: Notify,
 	/// Held shared from the look for an artifact until a result names it.
 	naming: RwLock<()>,
 	/// Keeps other processes out of the data directory; the system lets go of it with the process.
@@ -182,7 +186,8 @@ impl Coordinator {
 				},
 				(_, Some(row)) => {
 					// The miner must say hello again: it is given time for that.
-					let due_ms = row.assignment.deadline_ms.max(grace_ends_ms);
+					let last_ms = task.task.terms.deadline_ms.unwrap_or(u64::MAX);
+					let due_ms = row.assignment.deadline_ms.max(grace_ends_ms.min(last_ms));
 					let drawn_ms = row.assigned_ms;
 					let mut lease = Lease::new(task.task.seq, row.assignment, drawn_ms, due_ms);
 					lease.due_ms = due_ms;
@@ -215,6 +220,7 @@ impl Coordinator {
 			rates,
 			live: Mutex::new(live),
 			schedule: Notify::new(),
+			webhooks: Notify::new(),
 			naming: RwLock::new(()),
 			_lock: lock,
 		});
@@ -351,6 +357,10 @@ impl Coordinator {
 		self.clock.now_ms()
 	}
 
+	pub(crate) fn webhooks(&self) -> &Notify {
+		&self.webhooks
+	}
+
 	pub(crate) fn schedule(&self) -> &Notify {
 		&self.schedule
 	}
@@ -422,6 +432,13 @@ impl Coordinator {
 			self.choose_model(&live, request.model.as_deref(), now_ms)?
 		};
 		let spec = settle::settle(request, &model, rand::random())?;
+		let lease_ms = self.settings.lease_ms(spec.steps);
+		let terms = Terms {
+			price: self.settings.prices.of(&model, settle::pixel_steps(&spec)),
+			deadline_ms: terms::deadline_ms(options.deadline_ms, lease_ms, now_ms)?,
+			webhook: self.webhook(app, options.webhook)?,
+		};
+		price::check(terms.price, options.max_price)?;
 		let nonce = key
 			.clone()
 			.unwrap_or_else(|| hex::encode(rand::random::<[u8; 16]>()));
@@ -439,6 +456,7 @@ impl Coordinator {
 					.min(max_wait_ms.unwrap_or(u64::MAX)),
 			),
 			max_wait_ms,
+			terms,
 		};
 		let this = self.clone();
 		let after = move |submitted: &Submitted| {
@@ -459,6 +477,7 @@ impl Coordinator {
 	fn submitted(&self, submitted: Submitted) -> Result<TaskStatus> {
 		match submitted {
 			Submitted::Accepted(task) | Submitted::Repeated(task) => Ok(self.live().status(&task)),
+			Submitted::WebhooksBehind => Err(ErrorCode::WebhooksBehind.into()),
 			Submitted::KeyTaken => {
 				Err(key_invalid("This idempotency key was used for another request."))
 			},
@@ -467,6 +486,20 @@ impl Coordinator {
 				 thinks of.",
 			)),
 		}
+	}
+
+	/// The webhook that an app asks for, if it may.
+	fn webhook(&self, app: &App, asked: Option<String>) -> Result<Option<String>> {
+		let Some(url) = asked else {
+			return Ok(None);
+		};
+		if app.id.is_address() {
+			let message = "Webhooks are for apps with an API key: calls are signed by its secret.";
+			let error = ApiError::with_message(ErrorCode::WebhookInvalid, message);
+			return Err(error.about("webhook"));
+		}
+		webhooks::check(&url, self.settings.webhooks)?;
+		Ok(Some(url))
 	}
 
 	pub(crate) fn choose_model(
@@ -619,10 +652,15 @@ impl Coordinator {
 		let live = self.live();
 		let registry = live.registry().ok_or(ErrorCode::ChainUnavailable)?;
 		let (miners_online, models) = live.online(now_ms);
-		let models = models
+		let models: Vec<ModelInfo> = models
 			.iter()
 			.filter_map(|hash| live.models.get(hash).cloned())
 			.collect();
+		let price = |model: &ModelInfo| ModelPrice {
+			model: model.hash,
+			megapixel_step: Amount(self.settings.prices.rate(model)),
+		};
+		let prices = models.iter().map(price).collect();
 		let default_model = self
 			.choose_model(&live, None, now_ms)
 			.ok()
@@ -636,6 +674,7 @@ impl Coordinator {
 			finalized_hash: registry.block.hash,
 			models,
 			default_model,
+			prices,
 			miners_online,
 			queued: live.queue.len() as u64,
 			in_flight: live.leases.len() as u64,
@@ -1100,6 +1139,9 @@ impl Coordinator {
 				this.live().apply(transition, now_ms);
 				this.metrics.changed(transition);
 				this.schedule.notify_one();
+				if transition.after.state.is_final() {
+					this.webhooks.notify_one();
+				}
 				let state = transition.task.state.name();
 				tracing::debug!(task = %transition.task.id, state, "a task changed");
 			}

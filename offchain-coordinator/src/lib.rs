@@ -7,6 +7,7 @@
 //! - [`queue`], [`leases`], [`miners`], [`health`], [`bans`], [`sessions`], [`models`]: tables in memory.
 //! - [`live`]: these tables together, and who is eligible.
 //! - [`settle`], [`verify`]: what is asked for and what comes back. [`eta`]: how long it takes.
+//! - [`price`], [`terms`]: what it costs, and what else is agreed on with an app.
 //! - [`config`]: what an operator sets, from file, environment and flags ([`flags`]).
 //!
 //! Shell:
@@ -19,6 +20,7 @@
 //! - [`admin`]: the operator's own interface and the commands that use it.
 //! - [`metrics`]: what is counted and measured.
 //! - [`retention`]: lets go of what was kept for long enough.
+//! - [`webhooks`]: calls apps when their tasks have ended.
 //! - [`drain`]: lets what is with miners finish before the end.
 //! - [`chain`]: follows the finalized registry.
 //!
@@ -53,6 +55,7 @@ pub mod miners;
 pub mod models;
 pub mod openai;
 mod outbound;
+pub mod price;
 pub mod queue;
 pub mod rates;
 pub mod retention;
@@ -63,5 +66,7 @@ pub mod settings;
 pub mod settle;
 pub mod state;
 pub mod store;
+pub mod terms;
 pub mod tls;
 pub mod verify;
+pub mod webhooks;

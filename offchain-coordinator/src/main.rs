@@ -16,6 +16,7 @@ use offchain_coordinator::{
 	keys::commands::KeysArgs,
 	retention, scheduler,
 	tls::Tls,
+	webhooks,
 };
 use std::{
 	io::{IsTerminal, Write},
@@ -207,6 +208,7 @@ async fn run(config: Config) -> anyhow::Result<()> {
 		stop.clone(),
 	));
 	tokio::spawn(retention::run(coordinator.clone(), stop.clone()));
+	tokio::spawn(webhooks::run(coordinator.clone(), stop.clone()));
 	if let Some(listener) = admin {
 		tracing::info!(address = %listener.local_addr()?, "the operator's interface");
 		tokio::spawn(admin::server::serve(

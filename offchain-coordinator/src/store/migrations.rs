@@ -10,10 +10,16 @@ use super::{
 type Migration = (&'static str, &'static str);
 
 /// Every migration, in order. One that has been released is never changed: a new one follows it.
-const ALL: &[Migration] = &[(
-	"0001_initial",
-	include_str!("../../migrations/0001_initial.sql"),
-)];
+const ALL: &[Migration] = &[
+	(
+		"0001_initial",
+		include_str!("../../migrations/0001_initial.sql"),
+	),
+	(
+		"0002_webhooks",
+		include_str!("../../migrations/0002_webhooks.sql"),
+	),
+];
 
 /// What PostgreSQL calls otherwise, in the order in which it is replaced.
 const POSTGRES: &[(&str, &str)] = &[

@@ -23,6 +23,7 @@ mod sqlite;
 mod tasks;
 #[cfg(test)]
 mod tests;
+mod webhooks;
 mod writer;
 
 pub use history::Past;
@@ -31,6 +32,8 @@ pub(crate) use rows::{read_ms, stored_ms};
 pub use rows::{AttemptRow, KnownModel, MinerRow, ResultRow, TaskRow};
 pub use sqlite::Memory;
 pub use tasks::{Extra, NewTask, Open, Submitted, Transition};
+pub(crate) use webhooks::secret_by_name;
+pub use webhooks::{WebhookRow, MAX_WAITING_CALLS};
 
 use crate::{clock::UnixMs, metrics::Commits, state::Refusal};
 use codec::Encode;

@@ -1,8 +1,11 @@
 //! Rows of the store as types.
 
 use super::{sql::Row, Result, StoreError};
-use crate::{apps::AppId, clock::UnixMs, state::Ending};
-use cuckoo_coordinator_api::task::{ModelInfo, TaskState};
+use crate::{apps::AppId, clock::UnixMs, state::Ending, terms::Terms};
+use cuckoo_coordinator_api::{
+	task::{ModelInfo, TaskState},
+	Amount,
+};
 use cuckoo_primitives::{
 	signing::{Assignment, ResultCommitment},
 	task::{Attempt, TaskId, TaskSpec},
@@ -44,6 +47,8 @@ pub struct TaskRow {
 	pub queue_until_ms: UnixMs,
 	/// How long it waits at most each time, if the app said so.
 	pub max_wait_ms: Option<u64>,
+	/// What was agreed on.
+	pub terms: Terms,
 }
 
 impl TaskRow {
@@ -65,6 +70,11 @@ impl TaskRow {
 			updated_ms: ms(row, "updated_ms")?,
 			queue_until_ms: ms(row, "queue_until_ms")?,
 			max_wait_ms: row.get::<Option<i64>>("max_wait_ms")?.map(read_ms),
+			terms: Terms {
+				price: Amount(row.decode("price")?),
+				deadline_ms: row.get::<Option<i64>>("deadline_ms")?.map(read_ms),
+				webhook: row.get("webhook")?,
+			},
 		})
 	}
 }

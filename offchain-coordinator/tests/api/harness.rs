@@ -25,6 +25,7 @@ use offchain_coordinator::{
 	http, scheduler,
 	settings::Settings,
 	tls::Tls,
+	webhooks,
 };
 use sp_core::{sr25519, Pair};
 use std::{
@@ -197,6 +198,7 @@ impl Server {
 		let stop = CancellationToken::new();
 		let tasks = vec![
 			runtime.spawn(scheduler::run(coordinator.clone(), stop.clone())),
+			runtime.spawn(webhooks::run(coordinator.clone(), stop.clone())),
 			runtime.spawn(http::serve(
 				coordinator.clone(),
 				listener,

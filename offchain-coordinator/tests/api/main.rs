@@ -14,4 +14,6 @@ mod monitoring;
 mod openai;
 mod restart;
 mod retention;
+mod terms;
 mod tls;
+mod webhooks;
