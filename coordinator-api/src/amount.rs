@@ -6,6 +6,29 @@ use std::fmt;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Amount(pub Balance);
 
+/// Digits of a CUC after the point.
+const DECIMALS: usize = 12;
+
+impl Amount {
+	/// From CUC as people write it, with up to 12 decimals: `20000.5`.
+	pub fn from_cuc(text: &str) -> Option<Self> {
+		let (whole, rest) = text.split_once('.').unwrap_or((text, "0"));
+		let is_number = |text: &str| !text.is_empty() && text.bytes().all(|it| it.is_ascii_digit());
+		if !is_number(whole) || !is_number(rest) || rest.len() > DECIMALS {
+			return None;
+		}
+		let whole: Balance = whole.parse().ok()?;
+		let rest: Balance = format!("{rest:0<DECIMALS$}").parse().ok()?;
+		whole.checked_mul(CUC)?.checked_add(rest).map(Self)
+	}
+
+	/// As [`Amount::from_cuc`] reads it.
+	pub fn to_cuc(self) -> String {
+		let shown = self.to_string();
+		shown.trim_end_matches(" CUC").to_owned()
+	}
+}
+
 impl Serialize for Amount {
 	fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
 		serializer.collect_str(&self.0)
@@ -47,5 +70,31 @@ mod tests {
 		assert!(serde_json::from_str::<Amount>("1").is_err());
 		assert_eq!(Amount(20_000 * CUC + CUC / 2).to_string(), "20000.5 CUC");
 		assert_eq!(Amount(3 * CUC).to_string(), "3 CUC");
+		for (text, amount) in [
+			("0", Some(0)),
+			("20000.5", Some(20_000 * CUC + CUC / 2)),
+			("0.000000000001", Some(1)),
+			("1.500000000000", Some(CUC + CUC / 2)),
+			("0.0000000000001", None),
+			("340282366920938463463374607431768211456", None),
+			("", None),
+			(".5", None),
+			("5.", None),
+			("-1", None),
+			("+1", None),
+			("1e3", None),
+			(" 1", None),
+			("1.2.3", None),
+		] {
+			assert_eq!(Amount::from_cuc(text), amount.map(Amount), "{text}");
+		}
+	}
+
+	proptest::proptest! {
+		#[test]
+		fn what_is_shown_in_cuc_reads_back_the_same(amount: Balance) {
+			let amount = Amount(amount);
+			proptest::prop_assert_eq!(Amount::from_cuc(&amount.to_cuc()), Some(amount));
+		}
 	}
 }

@@ -65,6 +65,14 @@ error_codes! {
 	AppQueueFull = 1014,
 	/// Too many tasks in too short a time: try again after the time that the sentence names.
 	RateLimited = 1015,
+	/// The task costs more than its max_price: the subject names both.
+	PriceAboveMaximum = 1016,
+	/// The deadline has passed, or is before a lease for the task could end.
+	DeadlineTooSoon = 1017,
+	/// The webhook is no URL that this coordinator calls, or the app has no API key.
+	WebhookInvalid = 1018,
+	/// As many calls of this app's webhooks wait as may: answer those first.
+	WebhooksBehind = 1019,
 
 	// Miners: 1100 to 1199
 	/// The worker belongs to no operator on chain: register it first.
@@ -105,6 +113,8 @@ error_codes! {
 	ArtifactNotFound = 1205,
 	/// The artifact must be uploaded before the result is submitted.
 	ArtifactMissing = 1206,
+	/// Where artifacts are kept cannot be reached now: try again shortly.
+	ArtifactStorageAway = 1207,
 
 	// Service: 1300 to 1399
 	/// The coordinator has no finalized view of the chain yet: try again shortly.

@@ -10,6 +10,8 @@ pub const MAX_SIDE: u16 = 2_048;
 pub const MAX_GUIDANCE: f64 = 50.0;
 /// Longest idempotency key, in bytes.
 pub const MAX_IDEMPOTENCY_KEY_BYTES: usize = 128;
+/// Longest URL of a webhook, in bytes.
+pub const MAX_WEBHOOK_BYTES: usize = 2_048;
 /// Highest priority of a task among its app's.
 pub const MAX_PRIORITY: u8 = 9;
 /// The priority when an app names none.

@@ -59,6 +59,16 @@ pub struct SubmitOptions {
 	/// longer. A task that is drawn anew waits anew.
 	#[serde(default, skip_serializing_if = "Option::is_none")]
 	pub max_wait_ms: Option<i64>,
+	/// When it must be done, in milliseconds of Unix time: nobody is drawn whose lease could end later,
+	/// and a task that nobody can be drawn for any more expires.
+	#[serde(default, skip_serializing_if = "Option::is_none")]
+	pub deadline_ms: Option<i64>,
+	/// The most that it may cost: one that costs more is refused.
+	#[serde(default, skip_serializing_if = "Option::is_none")]
+	pub max_price: Option<Amount>,
+	/// A URL that is called when the task has ended. For apps with an API key.
+	#[serde(default, skip_serializing_if = "Option::is_none")]
+	pub webhook: Option<String>,
 }
 
 /// What is made, every field settled: the readable form of [`cuckoo_primitives::task::TaskSpec`].
@@ -203,6 +213,12 @@ pub struct TaskStatus {
 	pub miner: Option<AccountId>,
 	/// Why it failed or was drawn anew.
 	pub reason: Option<String>,
+	/// What it costs, as agreed on when it was accepted.
+	#[serde(default)]
+	pub price: Amount,
+	/// When it must be done, if the app said so.
+	#[serde(default)]
+	pub deadline_ms: Option<u64>,
 	/// When it was accepted.
 	pub created_ms: u64,
 	/// When it last changed.
@@ -247,6 +263,9 @@ pub struct Quote {
 	pub spec: TaskRequest,
 	/// The work: pixels times denoising steps, in millions.
 	pub megapixel_steps: f64,
+	/// What it would cost.
+	#[serde(default)]
+	pub price: Amount,
 	/// The position in the queue that it would have.
 	pub position: u64,
 	/// How long until it would be done, in milliseconds; `None` while nothing is known.
@@ -335,6 +354,15 @@ pub struct ModelInfo {
 	pub default_guidance_milli: u32,
 }
 
+/// What a model costs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModelPrice {
+	/// The model.
+	pub model: ModelHash,
+	/// For a megapixel-step: a million pixels times one denoising step.
+	pub megapixel_step: Amount,
+}
+
 /// Reply to `coordinator_info`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CoordinatorInfo {
@@ -354,6 +382,9 @@ pub struct CoordinatorInfo {
 	pub models: Vec<ModelInfo>,
 	/// The model used when a request names none.
 	pub default_model: Option<ModelHash>,
+	/// What these models cost.
+	#[serde(default)]
+	pub prices: Vec<ModelPrice>,
 	/// Miners that polled within the last 30 s.
 	pub miners_online: u32,
 	/// Tasks waiting.

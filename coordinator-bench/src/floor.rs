@@ -12,6 +12,7 @@ use offchain_coordinator::{
 	draw::{ListEntries, ListRecord},
 	state::{Ending, Event},
 	store::{AttemptRow, Extra, NewTask, Store},
+	terms::Terms,
 };
 use sp_core::Pair;
 use std::{
@@ -150,5 +151,6 @@ pub fn new_task(number: u64) -> NewTask {
 		priority: 5,
 		queue_until_ms: u64::MAX,
 		max_wait_ms: None,
+		terms: Terms::default(),
 	}
 }

@@ -453,6 +453,8 @@ mod tests {
 				attempt: Some(0),
 				miner: Some(miner.account()),
 				reason: None,
+				price: Default::default(),
+				deadline_ms: None,
 				created_ms: 1,
 				updated_ms: 2,
 			},

@@ -46,7 +46,12 @@ CREATE TABLE tasks (
 	-- When the task stops waiting, while it is queued.
 	queue_until_ms  INTEGER NOT NULL,
 	-- How long it waits at most each time, if the app said so.
-	max_wait_ms     INTEGER
+	max_wait_ms     INTEGER,
+	-- What was agreed on when it was accepted: what it costs, when it must be done, and what is called
+	-- when it has ended.
+	price           BLOB NOT NULL,
+	deadline_ms     INTEGER,
+	webhook         TEXT
 ) STRICT;
 
 -- What recovery reads: everything that has not ended.

@@ -55,6 +55,11 @@ impl AppId {
 		Self(text.into())
 	}
 
+	/// Whether it is that of an address: of an app without a key.
+	pub fn is_address(&self) -> bool {
+		self.0.starts_with("address-")
+	}
+
 	/// The text.
 	pub fn as_str(&self) -> &str {
 		&self.0

@@ -6,9 +6,12 @@
 //! file, the environment variables and the printed form follow.
 
 use crate::{
+	artifacts::{Place, S3},
+	price,
 	settings::{Settings, DAY_MS},
-	store,
+	store, tls,
 };
+use cuckoo_coordinator_api::Amount;
 use cuckoo_primitives::{Balance, CUC};
 use std::{
 	collections::BTreeMap,
@@ -17,7 +20,7 @@ use std::{
 	ops::RangeInclusive,
 	path::{Path, PathBuf},
 };
-use toml_edit::{ImDocument, Item, Value};
+use toml_edit::{ImDocument, InlineTable, Item, TableLike, Value};
 
 /// An environment variable is this and the key in capitals.
 pub const VARIABLE_PREFIX: &str = "CUCKOO_COORDINATOR_";
@@ -30,6 +33,9 @@ const MOST: u64 = i64::MAX as u64 / 2_000;
 
 /// How alike a key that does not exist must be to one that does for that to be suggested.
 const ALIKE: f64 = 0.6;
+
+/// Keys of the file that are tables: what begins with one of them and a dash is in it.
+const TABLES: &[&str] = &["tls", "artifacts", "webhooks"];
 
 /// Turns off what has an address.
 const NONE: &str = "none";
@@ -50,10 +56,16 @@ pub struct Config {
 	pub chain: String,
 	/// Where apps and miners are served.
 	pub listen: SocketAddr,
+	/// The certificate in PEM with which that is TLS; `None` for plain HTTP.
+	pub tls_certificate: Option<PathBuf>,
+	/// The certificate's key in PEM.
+	pub tls_key: Option<PathBuf>,
 	/// Where tasks and pictures are kept; `None` for the user's data folder.
 	pub data_dir: Option<PathBuf>,
 	/// Where the store is: in a file of the data directory, or a database.
 	pub store_url: String,
+	/// Where artifacts are kept, as it was written.
+	pub artifacts: ArtifactsAsWritten,
 	/// The worker key's file; `None` for the environment.
 	pub worker_key: Option<PathBuf>,
 	/// How many connections can be open.
@@ -70,13 +82,54 @@ pub struct Config {
 	pub settings: Settings,
 }
 
+/// What the settings say of where artifacts are kept.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct ArtifactsAsWritten {
+	/// A folder.
+	pub dir: Option<PathBuf>,
+	/// Storage that speaks S3.
+	pub url: Option<String>,
+	/// Its server.
+	pub endpoint: Option<String>,
+	/// Its region.
+	pub region: Option<String>,
+	/// File with the credentials for it.
+	pub credentials: Option<PathBuf>,
+}
+
+impl ArtifactsAsWritten {
+	fn place(&self) -> Place {
+		match (&self.dir, self.url.as_deref().and_then(S3::parse)) {
+			(_, Some(s3)) => Place::S3(S3 {
+				endpoint: self.endpoint.clone(),
+				region: self.region.clone(),
+				credentials: self.credentials.clone(),
+				..s3
+			}),
+			(Some(folder), None) => Place::Folder(folder.clone()),
+			(None, None) => Place::DataDir,
+		}
+	}
+}
+
+impl Config {
+	/// Certificate and key, if it is to speak TLS.
+	pub fn tls(&self) -> Option<tls::Files> {
+		let (certificate, key) = self.tls_certificate.clone().zip(self.tls_key.clone())?;
+		Some(tls::Files { certificate, key })
+	}
+}
+
 impl Default for Config {
 	fn default() -> Self {
 		Self {
 			chain: "ws://127.0.0.1:9944".into(),
 			listen: SocketAddr::from(([127, 0, 0, 1], 8645)),
+			tls_certificate: None,
+			tls_key: None,
 			data_dir: None,
 			store_url: store::SQLITE.into(),
+			artifacts: ArtifactsAsWritten::default(),
 			worker_key: None,
 			max_connections: 4_096,
 			log_format: LogFormat::Text,
@@ -94,6 +147,7 @@ enum Kind {
 	Text,
 	Number,
 	Switch,
+	Table,
 }
 
 /// One setting.
@@ -110,14 +164,22 @@ pub struct Field {
 }
 
 impl Field {
-	/// The key in the file.
+	/// The key in the file, with a dot after its table if it is in one.
 	pub fn key(&self) -> String {
-		self.flag.replace('-', "_")
+		let in_table = |table: &&str| {
+			let rest = self.flag.strip_prefix(*table)?.strip_prefix('-')?;
+			Some(format!("{table}.{}", rest.replace('-', "_")))
+		};
+		let found = TABLES.iter().find_map(in_table);
+		found.unwrap_or_else(|| self.flag.replace('-', "_"))
 	}
 
 	/// The environment variable.
 	pub fn variable(&self) -> String {
-		format!("{VARIABLE_PREFIX}{}", self.key().to_uppercase())
+		format!(
+			"{VARIABLE_PREFIX}{}",
+			self.flag.replace('-', "_").to_uppercase()
+		)
 	}
 
 	/// Whether it is true or false.
@@ -150,6 +212,23 @@ pub const FIELDS: &[Field] = &[
 		get: |config| Some(config.listen.to_string().into()),
 	},
 	Field {
+		flag: "tls-certificate",
+		value: "FILE",
+		help: "PEM file with the certificate and those between it and its root: apps and miners are served \
+			over TLS. Looked at again every ten seconds, as is the key [default: plain HTTP]",
+		kind: Kind::Text,
+		set: |config, text| put(&mut config.tls_certificate, path(text).map(Some)),
+		get: |config| shown_path(config.tls_certificate.as_ref()),
+	},
+	Field {
+		flag: "tls-key",
+		value: "FILE",
+		help: "PEM file with the certificate's private key",
+		kind: Kind::Text,
+		set: |config, text| put(&mut config.tls_key, path(text).map(Some)),
+		get: |config| shown_path(config.tls_key.as_ref()),
+	},
+	Field {
 		flag: "data-dir",
 		value: "DIR",
 		help: "Where tasks and pictures are kept [default: the user's data folder]",
@@ -166,6 +245,48 @@ pub const FIELDS: &[Field] = &[
 		kind: Kind::Text,
 		set: |config, text| put(&mut config.store_url, store_url(text)),
 		get: |config| Some(config.store_url.as_str().into()),
+	},
+	Field {
+		flag: "artifacts-dir",
+		value: "DIR",
+		help: "Where pictures are kept; processes of one coordinator can share it [default: the data \
+			directory]",
+		kind: Kind::Text,
+		set: |config, text| put(&mut config.artifacts.dir, path(text).map(Some)),
+		get: |config| shown_path(config.artifacts.dir.as_ref()),
+	},
+	Field {
+		flag: "artifacts-url",
+		value: "URL",
+		help: "Storage that speaks S3, where pictures are kept: s3://BUCKET/PREFIX. Credentials are taken \
+			from the environment as Amazon's tools have them (AWS_ACCESS_KEY_ID and so on)",
+		kind: Kind::Text,
+		set: |config, text| put(&mut config.artifacts.url, s3_url(text).map(Some)),
+		get: |config| config.artifacts.url.as_deref().map(Value::from),
+	},
+	Field {
+		flag: "artifacts-endpoint",
+		value: "URL",
+		help: "The storage's server [default: Amazon's in the region]",
+		kind: Kind::Text,
+		set: |config, text| put(&mut config.artifacts.endpoint, http_url(text).map(Some)),
+		get: |config| config.artifacts.endpoint.as_deref().map(Value::from),
+	},
+	Field {
+		flag: "artifacts-region",
+		value: "REGION",
+		help: "The storage's region [default: AWS_REGION, or us-east-1]",
+		kind: Kind::Text,
+		set: |config, text| put(&mut config.artifacts.region, filled(text).map(Some)),
+		get: |config| config.artifacts.region.as_deref().map(Value::from),
+	},
+	Field {
+		flag: "artifacts-credentials",
+		value: "FILE",
+		help: "File with the storage's credentials, as Amazon's tools have it [default: the environment]",
+		kind: Kind::Text,
+		set: |config, text| put(&mut config.artifacts.credentials, path(text).map(Some)),
+		get: |config| shown_path(config.artifacts.credentials.as_ref()),
 	},
 	Field {
 		flag: "worker-key",
@@ -292,6 +413,46 @@ pub const FIELDS: &[Field] = &[
 		kind: Kind::Text,
 		set: |config, text| put(&mut config.settings.default_model, filled(text).map(Some)),
 		get: |config| config.settings.default_model.as_deref().map(Value::from),
+	},
+	Field {
+		flag: "price",
+		value: "CUC",
+		help: "What a megapixel-step costs, in CUC with up to 12 decimals: a million pixels times one \
+			denoising step. Nothing is charged yet",
+		kind: Kind::Text,
+		set: |config, text| put(&mut config.settings.prices.default, rate(text)),
+		get: |config| Some(Amount(config.settings.prices.default).to_cuc().into()),
+	},
+	Field {
+		flag: "model-prices",
+		value: "TABLE",
+		help: "What a megapixel-step of single models costs, by name or hash, as TOML has it: \
+			{ tiny = \"0.002\" }",
+		kind: Kind::Table,
+		set: |config, text| put(&mut config.settings.prices.by_model, rates(text)),
+		get: |config| {
+			let by_model = &config.settings.prices.by_model;
+			let shown = |(model, rate): (&String, &Balance)| (model.clone(), Amount(*rate).to_cuc());
+			let table: InlineTable = by_model.iter().map(shown).collect();
+			(!table.is_empty()).then_some(Value::InlineTable(table))
+		},
+	},
+	Field {
+		flag: "webhooks-allow-http",
+		value: "true|false",
+		help: "Calls apps' webhooks by http too, not only by https",
+		kind: Kind::Switch,
+		set: |config, text| put(&mut config.settings.webhooks.http, switch(text)),
+		get: |config| Some(config.settings.webhooks.http.into()),
+	},
+	Field {
+		flag: "webhooks-allow-private",
+		value: "true|false",
+		help: "Calls apps' webhooks on this machine and in its network too: whoever has an API key can \
+			then reach what this machine can reach",
+		kind: Kind::Switch,
+		set: |config, text| put(&mut config.settings.webhooks.private, switch(text)),
+		get: |config| Some(config.settings.webhooks.private.into()),
 	},
 	Field {
 		flag: "retention-days",
@@ -422,6 +583,25 @@ fn number(text: &str, range: RangeInclusive<u64>) -> Result<u64, String> {
 	})
 }
 
+fn rate(text: &str) -> Result<Balance, String> {
+	let message =
+		"must be CUC in quotes with up to 12 decimals and at most 1000000000, such as \"0.0005\"";
+	price::parse(text).ok_or_else(|| message.into())
+}
+
+fn rates(text: &str) -> Result<BTreeMap<String, Balance>, String> {
+	let message = "must be a table of models with their prices, such as { tiny = \"0.002\" }";
+	let table = text.parse().ok().and_then(|value| match value {
+		Value::InlineTable(table) => Some(table),
+		_ => None,
+	});
+	let entry = |(model, value): (&str, &Value)| {
+		let text = value.as_str().ok_or(message)?;
+		Ok((model.to_owned(), rate(text)?))
+	};
+	table.ok_or(message)?.iter().map(entry).collect()
+}
+
 fn days(text: &str) -> Result<u64, String> {
 	number(text, 0..=36_500).map(|days| days * DAY_MS)
 }
@@ -465,6 +645,15 @@ fn http_url(text: &str) -> Result<String, String> {
 
 fn store_url(text: &str) -> Result<String, String> {
 	store::Place::new(text, Path::new("")).map(|_| text.into())
+}
+
+fn s3_url(text: &str) -> Result<String, String> {
+	match S3::parse(text) {
+		Some(_) => Ok(text.into()),
+		None => Err(
+			"must be s3:// with a bucket and perhaps a prefix, such as s3://pictures/cuckoo".into(),
+		),
+	}
 }
 
 fn filled(text: &str) -> Result<String, String> {
@@ -558,6 +747,7 @@ impl Given {
 		if !errors.is_empty() {
 			return Err(errors);
 		}
+		config.settings.artifacts = config.artifacts.place();
 		Ok(Effective {
 			config,
 			sources,
@@ -602,19 +792,18 @@ impl Given {
 				return values;
 			},
 		};
-		for (key, item) in document.as_table() {
-			let place = document.as_table().key(key).and_then(|key| key.span());
+		for (key, place, item) in entries(&document) {
 			let line = line(place.or_else(|| item.span()));
 			let Some(field) = FIELDS.iter().find(|field| field.key() == key) else {
 				errors.push(format!(
 					"{name}:{line}: `{key}` is no setting{}",
-					suggestion(key, Field::key)
+					suggestion(&key, Field::key)
 				));
 				continue;
 			};
 			match scalar(field.kind, item) {
 				Ok(value) => {
-					values.insert(key.into(), (value, Source::File(name.clone(), line)));
+					values.insert(key, (value, Source::File(name.clone(), line)));
 				},
 				Err(message) => errors.push(format!("{name}:{line}: `{key}` {message}")),
 			}
@@ -641,15 +830,47 @@ impl Given {
 	}
 }
 
+/// The keys of a file, with where they stand; those of [`TABLES`] with their table's name.
+fn entries<'a>(
+	document: &'a ImDocument<&str>,
+) -> Vec<(String, Option<std::ops::Range<usize>>, &'a Item)> {
+	let mut entries = Vec::new();
+	for (key, item) in document.as_table() {
+		match item.as_table_like().filter(|_| TABLES.contains(&key)) {
+			Some(table) => entries.extend(table.iter().map(|(inner, item)| {
+				let place = table.key(inner).and_then(|key| key.span());
+				(format!("{key}.{inner}"), place, item)
+			})),
+			None => {
+				let place = document.as_table().key(key).and_then(|key| key.span());
+				entries.push((key.to_owned(), place, item));
+			},
+		}
+	}
+	entries
+}
+
 fn scalar(kind: Kind, item: &Item) -> Result<String, String> {
 	match (kind, item) {
 		(Kind::Text, Item::Value(Value::String(text))) => Ok(text.value().clone()),
 		(Kind::Number, Item::Value(Value::Integer(number))) => Ok(number.value().to_string()),
 		(Kind::Switch, Item::Value(Value::Boolean(switch))) => Ok(switch.value().to_string()),
+		(Kind::Table, item) if item.is_table_like() => inline(item),
+		(Kind::Table, _) => Err("must be a table".into()),
 		(Kind::Text, _) => Err("must be a text in quotes".into()),
 		(Kind::Number, _) => Err("must be a whole number, without quotes".into()),
 		(Kind::Switch, _) => Err("must be true or false, without quotes".into()),
 	}
+}
+
+/// A table as one value, as it is written in a line.
+fn inline(item: &Item) -> Result<String, String> {
+	let mut inline = InlineTable::new();
+	for (key, item) in item.as_table_like().into_iter().flat_map(TableLike::iter) {
+		let value = item.as_value().ok_or("must have no tables in it")?;
+		inline.insert(key, value.clone().decorated("", ""));
+	}
+	Ok(Value::InlineTable(inline).to_string())
 }
 
 /// What was probably meant, by the nearest key if one is near.
@@ -679,6 +900,32 @@ fn contradictions(config: &Config) -> Vec<String> {
 		if admin == config.listen && admin.port() != 0 {
 			errors.push(format!(
 				"`listen` and `admin_listen` are both {admin}: give them different ports"
+			));
+		}
+	}
+	if config.tls_certificate.is_some() != config.tls_key.is_some() {
+		let (given, missing) = match config.tls_key {
+			None => ("tls.certificate", "tls.key"),
+			Some(_) => ("tls.key", "tls.certificate"),
+		};
+		errors.push(format!(
+			"`{given}` is set and `{missing}` is not: TLS needs both"
+		));
+	}
+	let artifacts = &config.artifacts;
+	if artifacts.dir.is_some() && artifacts.url.is_some() {
+		let message = "`artifacts.dir` and `artifacts.url` are both set: pictures have one place";
+		errors.push(message.into());
+	}
+	let of_storage = [
+		("endpoint", artifacts.endpoint.is_some()),
+		("region", artifacts.region.is_some()),
+		("credentials", artifacts.credentials.is_some()),
+	];
+	for (key, _) in of_storage.iter().filter(|(_, given)| *given) {
+		if artifacts.url.is_none() {
+			errors.push(format!(
+				"`artifacts.{key}` is set and `artifacts.url` is not: name the storage"
 			));
 		}
 	}
@@ -816,6 +1063,93 @@ mod tests {
 			.effective()
 			.unwrap_err();
 		assert!(same[0].contains("different ports"), "{same:?}");
+	}
+
+	#[test]
+	fn keys_of_tables_have_a_dot_in_the_file_only() {
+		let table = "[tls]\ncertificate = 'c.pem'\nkey = 'k.pem'\n";
+		let dotted = "tls.certificate = 'c.pem'\ntls.key = 'k.pem'\n";
+		let inline = "tls = { certificate = 'c.pem', key = 'k.pem' }\n";
+		let flag = with(
+			Given::default(),
+			"CUCKOO_COORDINATOR_TLS_CERTIFICATE=c.pem",
+			Some(("tls-key", "k.pem")),
+		);
+		for given in [file(table), file(dotted), file(inline), flag] {
+			let effective = given.effective().unwrap();
+			let files = effective.config.tls().unwrap();
+			assert_eq!(files.certificate, PathBuf::from("c.pem"));
+			assert_eq!(files.key, PathBuf::from("k.pem"));
+			let again = file(&effective.to_toml()).effective().unwrap();
+			assert_eq!(again.config, effective.config);
+		}
+		let errors = file("[tls]\ncertficate = 'c'\n").effective().unwrap_err();
+		assert!(
+			errors[0].starts_with(
+				"c.toml:2: `tls.certficate` is no setting: did you mean `tls.certificate`?"
+			),
+			"{errors:?}"
+		);
+		let half = file("tls.key = 'k'").effective().unwrap_err();
+		assert!(half[0].contains("TLS needs both"), "{half:?}");
+	}
+
+	#[test]
+	fn artifacts_have_one_place() {
+		let place = |text: &str| file(text).effective().unwrap().config.settings.artifacts;
+		assert_eq!(place(""), Place::DataDir);
+		let folder = place("artifacts.dir = '/a'");
+		assert_eq!(folder, Place::Folder("/a".into()));
+		let s3 = "[artifacts]\nurl = 's3://b/p'\nendpoint = 'http://127.0.0.1:9000'\n";
+		let Place::S3(s3) = place(s3) else {
+			panic!("no S3")
+		};
+		assert_eq!((s3.bucket.as_str(), s3.prefix.as_str()), ("b", "p"));
+		assert_eq!(s3.endpoint.as_deref(), Some("http://127.0.0.1:9000"));
+		for (wrong, why) in [
+			(
+				"artifacts.dir = '/a'\nartifacts.url = 's3://b'",
+				"one place",
+			),
+			("artifacts.region = 'x'", "name the storage"),
+			("artifacts.url = 'https://b'", "must be s3://"),
+		] {
+			let errors = file(wrong).effective().unwrap_err();
+			assert!(errors[0].contains(why), "{errors:?}");
+		}
+	}
+
+	#[test]
+	fn models_have_prices_by_name_or_hash() {
+		let prices = |given: Given| given.effective().unwrap().config.settings.prices;
+		let table = "price = '0.5'\n[model_prices]\n'a, b' = '0.000000000001'\n0x11 = '3'\n";
+		let inline = "price = '0.5'\nmodel_prices = { 'a, b' = '0.000000000001', 0x11 = '3' }\n";
+		let flag = with(
+			file("price = '0.5'\n"),
+			"",
+			Some(("model-prices", "{ 'a, b' = '0.000000000001', 0x11 = '3' }")),
+		);
+		for given in [file(table), file(inline), flag] {
+			let effective = given.effective().unwrap();
+			let again = file(&effective.to_toml());
+			for prices in [prices(given), prices(again)] {
+				assert_eq!(prices.default, CUC / 2);
+				assert_eq!(prices.by_model["a, b"], 1);
+				assert_eq!(prices.by_model["0x11"], 3 * CUC);
+			}
+		}
+		for (wrong, why) in [
+			("price = 1", "a text in quotes"),
+			("price = '-1'", "12 decimals"),
+			("price = '1000000001'", "12 decimals"),
+			("model_prices = 'a'", "must be a table"),
+			("model_prices = { a = 1 }", "with their prices"),
+			("model_prices = { a = '1e3' }", "12 decimals"),
+			("[model_prices.a]\nb = '1'", "no tables in it"),
+		] {
+			let errors = file(wrong).effective().unwrap_err();
+			assert!(errors[0].contains(why), "{wrong}: {errors:?}");
+		}
 	}
 
 	#[test]

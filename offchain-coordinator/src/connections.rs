@@ -1,6 +1,7 @@
-//! Accepts connections and serves HTTP/1.1 on them: a bounded number, none of which can take its time
-//! with a request's head.
+//! Accepts connections and serves HTTP/1.1 on them, in plain or over TLS: a bounded number, none of which
+//! can take its time with a handshake or a request's head.
 
+use crate::tls::Tls;
 use axum::response::Response;
 use hyper::{body::Incoming, Request};
 use hyper_util::{
@@ -8,11 +9,21 @@ use hyper_util::{
 	server::conn::auto,
 	service::TowerToHyperService,
 };
-use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
-use tokio::{net::TcpListener, sync::Semaphore};
+use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
+use tokio::{
+	io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+	net::{TcpListener, TcpStream},
+	sync::Semaphore,
+	time::timeout,
+};
+use tokio_rustls::server::TlsStream;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::Service;
 
+/// How long a TLS handshake may take.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// The first byte of a TLS handshake.
+const HANDSHAKE: u8 = 0x16;
 /// How long a client may take to send a request's head.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(15);
 /// Longest head of a request, in bytes. A connection keeps a buffer of this size for as long as it is
@@ -21,10 +32,42 @@ const MAX_HEADER_BYTES: usize = 8 * 1024;
 /// Most header fields.
 const MAX_HEADERS: usize = 64;
 
+/// What a client reads that speaks plain HTTP to TLS.
+const NOT_PLAIN: &[u8] = b"HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain\r\n\
+	content-length: 46\r\nconnection: close\r\n\r\nThis port speaks TLS: use https:// or wss://.\n";
+
+/// Where connections come from, and what is spoken on them.
+pub struct Listener {
+	tcp: TcpListener,
+	tls: Option<Arc<Tls>>,
+}
+
+impl Listener {
+	/// Over TLS.
+	pub fn tls(tcp: TcpListener, tls: Arc<Tls>) -> Self {
+		Self {
+			tcp,
+			tls: Some(tls),
+		}
+	}
+
+	/// Whether it speaks TLS.
+	pub fn is_tls(&self) -> bool {
+		self.tls.is_some()
+	}
+}
+
+impl From<TcpListener> for Listener {
+	/// In plain.
+	fn from(tcp: TcpListener) -> Self {
+		Self { tcp, tls: None }
+	}
+}
+
 /// Serves until `stop`, then lets open requests finish for as long as `stop_timeout`. `service_for`
 /// makes the service of a connection from the address at its other end.
 pub async fn serve<S>(
-	listener: TcpListener,
+	listener: impl Into<Listener>,
 	max_connections: u32,
 	stop_timeout: Duration,
 	stop: CancellationToken,
@@ -33,6 +76,7 @@ pub async fn serve<S>(
 	S: Service<Request<Incoming>, Response = Response, Error = Infallible> + Clone + Send + 'static,
 	S::Future: Send,
 {
+	let Listener { tcp: listener, tls } = listener.into();
 	let mut connections = auto::Builder::new(TokioExecutor::new()).http1_only();
 	connections
 		.http1()
@@ -63,17 +107,22 @@ pub async fn serve<S>(
 		// Small messages go out at once; a socket that refuses that is as good.
 		let _ = stream.set_nodelay(true);
 		let service = TowerToHyperService::new(service_for(peer));
-		let (connections, stop) = (connections.clone(), stop.clone());
+		let (connections, tls, stop) = (connections.clone(), tls.clone(), stop.clone());
 		open.spawn(async move {
+			// From before the handshake: slow ones are connections too.
 			let _place = place;
-			let connection =
-				connections.serve_connection_with_upgrades(TokioIo::new(stream), service);
-			tokio::pin!(connection);
-			let ended = tokio::select! {
-				ended = &mut connection => ended,
-				() = stop.cancelled() => {
-					connection.as_mut().graceful_shutdown();
-					connection.await
+			let ended = match tls {
+				None => converse(&connections, stream, service, stop).await,
+				Some(tls) => {
+					let shaken = tokio::select! {
+						() = stop.cancelled() => return,
+						shaken = timeout(HANDSHAKE_TIMEOUT, shake_hands(&tls, stream)) => shaken,
+					};
+					match shaken {
+						Ok(Ok(stream)) => converse(&connections, stream, service, stop).await,
+						Ok(Err(error)) => Err(error.into()),
+						Err(_) => Err("the handshake took too long".into()),
+					}
 				},
 			};
 			if let Err(error) = ended {
@@ -89,4 +138,47 @@ pub async fn serve<S>(
 	{
 		tracing::warn!(connections = open.len(), "connections were cut off");
 	}
+}
+
+type Broken = Box<dyn std::error::Error + Send + Sync>;
+
+/// Serves one connection until it ends, or until `stop` and the end of the request at work.
+async fn converse<S>(
+	connections: &auto::Builder<TokioExecutor>,
+	stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+	service: TowerToHyperService<S>,
+	stop: CancellationToken,
+) -> Result<(), Broken>
+where
+	S: Service<Request<Incoming>, Response = Response, Error = Infallible> + Clone + Send + 'static,
+	S::Future: Send,
+{
+	let connection = connections.serve_connection_with_upgrades(TokioIo::new(stream), service);
+	tokio::pin!(connection);
+	tokio::select! {
+		ended = &mut connection => ended,
+		() = stop.cancelled() => {
+			connection.as_mut().graceful_shutdown();
+			connection.await
+		},
+	}
+}
+
+/// Makes a connection one over TLS. A client that begins to speak HTTP is told what to do instead.
+async fn shake_hands(tls: &Tls, mut stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
+	let mut first = [0];
+	if stream.peek(&mut first).await? == 1 && first[0] != HANDSHAKE {
+		if first[0].is_ascii_uppercase() {
+			// What is not read would end the connection before the answer is.
+			let mut request = vec![0; MAX_HEADER_BYTES];
+			let _ = stream.read(&mut request).await?;
+			stream.write_all(NOT_PLAIN).await?;
+			stream.shutdown().await?;
+		}
+		return Err(io::Error::new(
+			io::ErrorKind::InvalidData,
+			"what came is no TLS",
+		));
+	}
+	tls.acceptor().accept(stream).await
 }

@@ -3,7 +3,7 @@
 
 use crate::{
 	apps::{App, Caller, KeyCache},
-	artifacts::Artifacts,
+	artifacts::{self, Artifacts},
 	bans::Bans,
 	clock::Clock,
 	identity::{self, Identity, IdentityError},
@@ -12,7 +12,7 @@ use crate::{
 	metrics::Metrics,
 	miners,
 	models::Catalogue,
-	peers,
+	peers, price,
 	rates::Rates,
 	sessions::{Challenges, CHALLENGE_TTL_MS},
 	settings::{Settings, POLL_WITHIN_MS},
@@ -22,7 +22,8 @@ use crate::{
 		Extra, NewTask, Past, Place, Store, StoreError, Submitted, TaskRow, TransitionRefused,
 		TransitionResult,
 	},
-	verify,
+	terms::{self, Terms},
+	verify, webhooks,
 };
 use cuckoo_chain_client::Registry;
 use cuckoo_coordinator_api::{
@@ -33,8 +34,8 @@ use cuckoo_coordinator_api::{
 		SubmitReply,
 	},
 	task::{
-		CoordinatorInfo, DrawProof, EligibleEntry, MinerInfo, SubmitOptions, TaskRequest,
-		TaskResult, TaskState, TaskStatus,
+		CoordinatorInfo, DrawProof, EligibleEntry, MinerInfo, ModelInfo, ModelPrice, SubmitOptions,
+		TaskRequest, TaskResult, TaskState, TaskStatus,
 	},
 	Amount,
 };
@@ -62,6 +63,10 @@ const LOCK_FILE: &str = "lock";
 /// Entries of a page when the caller does not say.
 const DEFAULT_PAGE: u32 = 100;
 
+/// Between two looks for an artifact whose storage is away, at first and at most.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
 /// Results from which is learned at start how long tasks take.
 const PAST_RESULTS: u32 = 256;
 
@@ -77,6 +82,9 @@ pub enum Error {
 	/// The data directory.
 	#[error("the data directory cannot be used: {0}")]
 	Disk(#[from] std::io::Error),
+	/// The artifacts.
+	#[error(transparent)]
+	Artifacts(#[from] artifacts::Error),
 	/// Another process has it.
 	#[error("another coordinator is running in this data directory: stop it, or name another one")]
 	InUse,
@@ -104,6 +112,8 @@ pub struct Coordinator {
 	rates: Rates,
 	live: Mutex<Live>,
 	schedule: Notify,
+	/// Wakes who calls webhooks.
+	webhooks: Notify,
 	/// Held shared from the look for an artifact until a result names it.
 	naming: RwLock<()>,
 	/// Keeps other processes out of the data directory; the system lets go of it with the process.
@@ -155,7 +165,7 @@ impl Coordinator {
 		let store = Store::open_at(place).await?;
 		let now_ms = clock.now_ms();
 		peers::succeed(&store, data_dir, now_ms).await?;
-		let artifacts = Artifacts::open(data_dir).await?;
+		let artifacts = Artifacts::open(data_dir, &settings.artifacts).await?;
 		let mut live = Live::new(
 			settings.clone(),
 			Challenges::new(rand::random()),
@@ -196,6 +206,7 @@ impl Coordinator {
 			rates,
 			live: Mutex::new(live),
 			schedule: Notify::new(),
+			webhooks: Notify::new(),
 			naming: RwLock::new(()),
 			_lock: lock,
 		});
@@ -352,6 +363,10 @@ impl Coordinator {
 		self.clock.now_ms()
 	}
 
+	pub(crate) fn webhooks(&self) -> &Notify {
+		&self.webhooks
+	}
+
 	pub(crate) fn schedule(&self) -> &Notify {
 		&self.schedule
 	}
@@ -423,6 +438,13 @@ impl Coordinator {
 			self.choose_model(&live, request.model.as_deref(), now_ms)?
 		};
 		let spec = settle::settle(request, &model, rand::random())?;
+		let lease_ms = self.settings.lease_ms(spec.steps);
+		let terms = Terms {
+			price: self.settings.prices.of(&model, settle::pixel_steps(&spec)),
+			deadline_ms: terms::deadline_ms(options.deadline_ms, lease_ms, now_ms)?,
+			webhook: self.webhook(app, options.webhook)?,
+		};
+		price::check(terms.price, options.max_price)?;
 		let nonce = key
 			.clone()
 			.unwrap_or_else(|| hex::encode(rand::random::<[u8; 16]>()));
@@ -440,6 +462,7 @@ impl Coordinator {
 					.min(max_wait_ms.unwrap_or(u64::MAX)),
 			),
 			max_wait_ms,
+			terms,
 		};
 		let this = self.clone();
 		let after = move |submitted: &Submitted| {
@@ -460,6 +483,7 @@ impl Coordinator {
 	fn submitted(&self, submitted: Submitted) -> Result<TaskStatus> {
 		match submitted {
 			Submitted::Accepted(task) | Submitted::Repeated(task) => Ok(self.live().status(&task)),
+			Submitted::WebhooksBehind => Err(ErrorCode::WebhooksBehind.into()),
 			Submitted::KeyTaken => {
 				Err(key_invalid("This idempotency key was used for another request."))
 			},
@@ -468,6 +492,20 @@ impl Coordinator {
 				 thinks of.",
 			)),
 		}
+	}
+
+	/// The webhook that an app asks for, if it may.
+	fn webhook(&self, app: &App, asked: Option<String>) -> Result<Option<String>> {
+		let Some(url) = asked else {
+			return Ok(None);
+		};
+		if app.id.is_address() {
+			let message = "Webhooks are for apps with an API key: calls are signed by its secret.";
+			let error = ApiError::with_message(ErrorCode::WebhookInvalid, message);
+			return Err(error.about("webhook"));
+		}
+		webhooks::check(&url, self.settings.webhooks)?;
+		Ok(Some(url))
 	}
 
 	pub(crate) fn choose_model(
@@ -620,10 +658,15 @@ impl Coordinator {
 		let live = self.live();
 		let registry = live.registry().ok_or(ErrorCode::ChainUnavailable)?;
 		let (miners_online, models) = live.online(now_ms);
-		let models = models
+		let models: Vec<ModelInfo> = models
 			.iter()
 			.filter_map(|hash| live.models.get(hash).cloned())
 			.collect();
+		let price = |model: &ModelInfo| ModelPrice {
+			model: model.hash,
+			megapixel_step: Amount(self.settings.prices.rate(model)),
+		};
+		let prices = models.iter().map(price).collect();
 		let default_model = self
 			.choose_model(&live, None, now_ms)
 			.ok()
@@ -637,6 +680,7 @@ impl Coordinator {
 			finalized_hash: registry.block.hash,
 			models,
 			default_model,
+			prices,
 			miners_online,
 			queued: live.queue.len() as u64,
 			in_flight: live.leases.len() as u64,
@@ -944,17 +988,14 @@ impl Coordinator {
 	/// Checks the picture of a task that is submitted: it is done, or the attempt has failed.
 	async fn check_result(self: Arc<Self>, result: Unchecked) -> Result<()> {
 		let (id, attempt) = (result.task.id, result.attempt);
-		let checked = match self.artifacts.read(&result.commitment.output).await {
-			Ok(bytes) => {
+		let checked = match self.read_artifact(&result.commitment.output).await? {
+			Some(bytes) => {
 				let (width, height) = (result.task.spec.width, result.task.spec.height);
 				let check = move || verify::picture(&bytes, width, height);
 				let checked = tokio::task::spawn_blocking(check).await;
 				checked.map_err(|_| broken("picture"))?
 			},
-			Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-				Err(ErrorCode::ArtifactMissing.into())
-			},
-			Err(error) => return Err(disk(error)),
+			None => Err(ErrorCode::ArtifactMissing.into()),
 		};
 		match checked {
 			Ok(()) => {
@@ -983,6 +1024,26 @@ impl Coordinator {
 		}
 	}
 
+	/// The artifact's bytes. As long as the storage is away, the task whose result it is waits for it:
+	/// the miner has done its part.
+	async fn read_artifact(&self, artifact: &H256) -> Result<Option<Vec<u8>>> {
+		let mut pause = FIRST_PAUSE;
+		loop {
+			match self.artifacts.read(artifact).await {
+				Err(artifacts::Error::Away(error)) if !self.is_stopping() => {
+					tracing::warn!(
+						?artifact,
+						error,
+						"a result waits for the storage of artifacts"
+					);
+				},
+				read => return read.map_err(disk),
+			}
+			tokio::time::sleep(pause).await;
+			pause = (pause * 2).min(LONGEST_PAUSE);
+		}
+	}
+
 	/// Learns from an accepted result how long such tasks take.
 	fn measure(&self, result: Unchecked, done_ms: u64) {
 		self.metrics.done(result.assigned_ms, done_ms);
@@ -993,8 +1054,9 @@ impl Coordinator {
 		});
 	}
 
-	/// Notes an upload by the miner that has this session. It must hold a lease.
-	pub(crate) fn upload_begins(&self, token: &H256) -> Result<()> {
+	/// Notes an upload by the miner that has this session. It must hold a lease. Gives the task for
+	/// which the upload counts.
+	pub(crate) fn upload_begins(&self, token: &H256) -> Result<TaskId> {
 		let mut live = self.live();
 		let miner = live.session(token)?;
 		let tasks = live.leases.of(&miner);
@@ -1006,12 +1068,19 @@ impl Coordinator {
 			if let Some(lease) = live.leases.get_mut(&task) {
 				if lease.uploads < MAX_UPLOADS {
 					lease.uploads += 1;
-					return Ok(());
+					return Ok(task);
 				}
 			}
 		}
 		let message = format!("Only {MAX_UPLOADS} artifacts can be uploaded for an attempt.");
 		Err(ApiError::with_message(ErrorCode::ParameterInvalid, message).about(miner))
+	}
+
+	/// An upload came to nothing by no fault of the miner's: it does not count.
+	pub(crate) fn upload_undone(&self, task: &TaskId) {
+		if let Some(lease) = self.live().leases.get_mut(task) {
+			lease.uploads = lease.uploads.saturating_sub(1);
+		}
 	}
 
 	/// Why a miner does not hold an attempt.
@@ -1083,6 +1152,9 @@ impl Coordinator {
 				this.live().apply(transition, now_ms);
 				this.metrics.changed(transition);
 				this.schedule.notify_one();
+				if transition.after.state.is_final() {
+					this.webhooks.notify_one();
+				}
 				let state = transition.task.state.name();
 				tracing::debug!(task = %transition.task.id, state, "a task changed");
 			}
@@ -1145,7 +1217,11 @@ pub(crate) fn internal(error: StoreError) -> ApiError {
 	failed_inside(&error)
 }
 
-pub(crate) fn disk(error: std::io::Error) -> ApiError {
+pub(crate) fn disk(error: artifacts::Error) -> ApiError {
+	if let artifacts::Error::Away(_) = &error {
+		tracing::error!(%error, "an artifact could not be read or written");
+		return ErrorCode::ArtifactStorageAway.into();
+	}
 	failed_inside(&error)
 }
 

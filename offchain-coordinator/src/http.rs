@@ -4,7 +4,7 @@
 use crate::{
 	apps::Caller,
 	artifacts::PutError,
-	connections,
+	connections::{self, Listener},
 	coordinator::{disk, internal, Coordinator},
 	openai, rpc,
 };
@@ -31,8 +31,7 @@ use std::{
 	sync::Arc,
 	time::{Duration, UNIX_EPOCH},
 };
-use tokio::net::TcpListener;
-use tokio_util::{io::ReaderStream, sync::CancellationToken};
+use tokio_util::sync::CancellationToken;
 use tower::{Layer, Service};
 use tower_http::catch_panic::CatchPanicLayer;
 
@@ -68,7 +67,7 @@ struct Shell {
 /// Serves until `stop`, then lets open requests finish.
 pub async fn serve(
 	coordinator: Arc<Coordinator>,
-	listener: TcpListener,
+	listener: impl Into<Listener>,
 	max_connections: u32,
 	stop: CancellationToken,
 ) {
@@ -87,13 +86,15 @@ pub async fn serve(
 		.to_service_builder()
 		.build(rpc::methods(coordinator.clone()), stop_rpc);
 	let router = router(Shell { coordinator, rpc });
+	let listener = listener.into();
+	let is_tls = listener.is_tls();
 
 	let connections = connections::serve(
 		listener,
 		max_connections,
 		STOP_TIMEOUT,
 		stop.clone(),
-		|peer| Extension(Peer(peer.ip())).layer(router.clone()),
+		|peer| Extension(Peer::new(peer.ip(), is_tls)).layer(router.clone()),
 	);
 	let end_rpc = async {
 		stop.cancelled().await;
@@ -122,17 +123,28 @@ fn router(shell: Shell) -> Router {
 		.layer(CatchPanicLayer::new())
 }
 
-/// The address at the other end of a connection.
+/// The other end of a connection.
 #[derive(Clone, Copy)]
-pub(crate) struct Peer(pub(crate) IpAddr);
+pub(crate) struct Peer {
+	/// Its address.
+	pub(crate) address: IpAddr,
+	/// Whether it speaks TLS with this process.
+	pub(crate) is_tls: bool,
+}
+
+impl Peer {
+	fn new(address: IpAddr, is_tls: bool) -> Self {
+		Self { address, is_tls }
+	}
+}
 
 async fn json_rpc(
 	State(mut shell): State<Shell>,
-	Extension(Peer(peer)): Extension<Peer>,
+	Extension(peer): Extension<Peer>,
 	mut request: Request,
 ) -> Response {
 	let trust_proxy = shell.coordinator.settings().trust_proxy;
-	let caller = Caller::new(request.headers(), peer, trust_proxy);
+	let caller = Caller::new(request.headers(), peer.address, trust_proxy);
 	request.extensions_mut().insert(caller);
 	let reply = shell.rpc.call(taken_in(request).await);
 	match tokio::time::timeout(REQUEST_TIMEOUT, reply).await {
@@ -200,10 +212,10 @@ async fn get_artifact(
 	let opened = shell
 		.coordinator
 		.artifacts()
-		.open_file(&hash)
+		.stream(&hash)
 		.await
 		.map_err(disk)?;
-	let (file, size) = opened.ok_or_else(not_found)?;
+	let (parts, size) = opened.ok_or_else(not_found)?;
 	let headers = [
 		(header::CONTENT_TYPE, HeaderValue::from_static("image/png")),
 		(header::CONTENT_LENGTH, HeaderValue::from(size)),
@@ -213,7 +225,7 @@ async fn get_artifact(
 			HeaderValue::from_static("nosniff"),
 		),
 	];
-	Ok((headers, Body::from_stream(ReaderStream::new(file))).into_response())
+	Ok((headers, Body::from_stream(parts)).into_response())
 }
 
 /// An artifact that was here for as long as artifacts are kept.
@@ -253,19 +265,26 @@ async fn take_upload(
 			.about(format!("{hash:?}"))
 			.into());
 	}
-	coordinator.upload_begins(&token)?;
+	let task = coordinator.upload_begins(&token)?;
 	let artifacts = coordinator.artifacts();
 	{
 		// Not while somebody looks whether it can go.
 		let _naming = coordinator.naming().read().await;
-		if artifacts.renew(&hash).await.map_err(disk)? {
+		let renewed = artifacts.renew(&hash).await;
+		if renewed.is_err() {
+			coordinator.upload_undone(&task);
+		}
+		if renewed.map_err(disk)? {
 			return Ok(StatusCode::OK);
 		}
 	}
 	match tokio::time::timeout(UPLOAD_TIMEOUT, artifacts.put(&hash, body)).await {
 		Ok(Ok(())) => Ok(StatusCode::CREATED),
 		Ok(Err(PutError::Refused(error))) => Err(error.into()),
-		Ok(Err(PutError::Disk(error))) => Err(disk(error).into()),
+		Ok(Err(PutError::Storage(error))) => {
+			coordinator.upload_undone(&task);
+			Err(disk(error).into())
+		},
 		Ok(Err(PutError::BrokenOff)) | Err(_) => Err(ApiError::with_message(
 			ErrorCode::ParameterInvalid,
 			"The upload broke off or took too long.",
@@ -331,7 +350,7 @@ impl IntoResponse for Refused {
 			ArtifactNotFound => StatusCode::NOT_FOUND,
 			ArtifactTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
 			ArtifactHashMismatch | ArtifactNotPng => StatusCode::UNPROCESSABLE_ENTITY,
-			ChainUnavailable | Draining => StatusCode::SERVICE_UNAVAILABLE,
+			ChainUnavailable | Draining | ArtifactStorageAway => StatusCode::SERVICE_UNAVAILABLE,
 			_ => StatusCode::INTERNAL_SERVER_ERROR,
 		};
 		let body = serde_json::json!({

@@ -4,7 +4,7 @@
 use crate::{
 	apps::App,
 	coordinator::{internal, Coordinator, Result},
-	settle,
+	settle, terms,
 };
 use cuckoo_coordinator_api::{
 	error::{ApiError, ErrorCode},
@@ -80,9 +80,16 @@ impl Coordinator {
 		let live = self.live();
 		let model = self.choose_model(&live, request.model.as_deref(), now_ms)?;
 		let spec = settle::settle(request, &model, 0)?;
+		let lease_ms = self.settings().lease_ms(spec.steps);
+		terms::deadline_ms(options.deadline_ms, lease_ms, now_ms)?;
+		let price = self
+			.settings()
+			.prices
+			.of(&model, settle::pixel_steps(&spec));
 		let (position, eta_ms) = live.foresee(&app.id, priority, &spec);
 		Ok(Quote {
 			megapixel_steps: settle::pixel_steps(&spec) as f64 / MEGA,
+			price,
 			spec: as_request(spec, seed),
 			position,
 			eta_ms,

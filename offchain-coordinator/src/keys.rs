@@ -12,6 +12,7 @@ use crate::{
 		sql::{values, Sql},
 		Place, StoreError,
 	},
+	webhooks::Secret,
 };
 use std::path::Path;
 
@@ -128,6 +129,12 @@ impl Keys {
 			return Err(KeysError::HasKey(name.to_owned()));
 		}
 		Ok(key)
+	}
+
+	/// With which calls of the app's webhooks are signed.
+	pub fn webhook_secret(&mut self, name: &str) -> Result<Secret, KeysError> {
+		let secret = store::secret_by_name(&mut *self.0, name)?;
+		secret.ok_or_else(|| KeysError::Unknown(name.to_owned()))
 	}
 
 	/// Every app, by name.

@@ -7,17 +7,21 @@
 //! - [`queue`], [`leases`], [`miners`], [`health`], [`bans`], [`sessions`], [`models`]: tables in memory.
 //! - [`live`]: these tables together, and who is eligible.
 //! - [`settle`], [`verify`]: what is asked for and what comes back. [`eta`]: how long it takes.
+//! - [`price`], [`terms`]: what it costs, and what else is agreed on with an app.
 //! - [`config`]: what an operator sets, from file, environment and flags ([`flags`]).
 //!
 //! Shell:
-//! - [`store`]: SQLite or PostgreSQL; the truth about tasks. [`peers`]: other processes on the same store. [`artifacts`]: pictures on disk.
+//! - [`store`]: SQLite or PostgreSQL; the truth about tasks. [`peers`]: other processes on the same store.
+//!   [`artifacts`]: pictures by hash.
 //! - [`coordinator`]: the operations, each of which lets the store decide and then answers.
 //! - [`scheduler`]: draws, and ends what ran out.
 //! - [`rpc`], [`http`], [`openai`]: the one port. [`connections`]: how many there are, and for how long.
+//!   [`tls`]: its certificate.
 //! - [`apps`], [`keys`], [`rates`]: who submits, the keys that say so, and how often. [`intake`]: what else apps ask.
 //! - [`admin`]: the operator's own interface and the commands that use it.
 //! - [`metrics`]: what is counted and measured.
 //! - [`retention`]: lets go of what was kept for long enough.
+//! - [`webhooks`]: calls apps when their tasks have ended.
 //! - [`drain`]: lets what is with miners finish before the end.
 //! - [`chain`]: follows the finalized registry.
 //!
@@ -51,7 +55,9 @@ pub mod metrics;
 pub mod miners;
 pub mod models;
 pub mod openai;
+mod outbound;
 pub mod peers;
+pub mod price;
 pub mod queue;
 pub mod rates;
 pub mod retention;
@@ -62,4 +68,7 @@ pub mod settings;
 pub mod settle;
 pub mod state;
 pub mod store;
+pub mod terms;
+pub mod tls;
 pub mod verify;
+pub mod webhooks;

@@ -21,6 +21,7 @@ use crate::{
 	settle,
 	state::{Ending, Stage},
 	store::{MinerRow, TaskRow, Transition},
+	terms,
 };
 use cuckoo_chain_client::{Operator, Registry};
 use cuckoo_coordinator_api::{
@@ -595,6 +596,10 @@ impl Live {
 		// Only a task that some miners failed can find nobody here and let later ones pass.
 		let mut found = None;
 		for waiting in self.queue.line(model) {
+			if waiting.draw_by_ms <= now_ms {
+				// It is about to expire.
+				continue;
+			}
 			let excluded = self.excluded(waiting, now_ms);
 			let (task, attempt) = (&waiting.task, waiting.next_attempt);
 			if let Some(drawn) =
@@ -608,11 +613,7 @@ impl Live {
 		let (waiting, drawn) = found?;
 		let worker = self.miners.get(&drawn.miner)?.worker;
 		self.queue.take(waiting.seq);
-		let work_ms = self
-			.settings
-			.lease_per_step_ms
-			.saturating_mul(waiting.steps.into());
-		let lease_ms = self.settings.lease_base_ms.saturating_add(work_ms);
+		let lease_ms = self.settings.lease_ms(waiting.steps);
 		let assignment = Assignment {
 			coordinator: coordinator.clone(),
 			task: waiting.task,
@@ -707,7 +708,27 @@ impl Live {
 
 	/// Puts a task that waits in its place.
 	pub fn enqueue(&mut self, task: &TaskRow, stage: &Stage) {
-		self.queue.insert(waiting(task, stage));
+		let waiting = self.waiting(task, stage);
+		self.queue.insert(waiting);
+	}
+
+	/// What the queue must know of a task.
+	fn waiting(&self, task: &TaskRow, stage: &Stage) -> Waiting {
+		let lease_ms = self.settings.lease_ms(task.spec.steps);
+		Waiting {
+			seq: task.seq,
+			task: task.id,
+			app: task.app.clone(),
+			priority: task.priority,
+			model: task.spec.model,
+			spec_hash: task.spec_hash,
+			steps: task.spec.steps,
+			pixel_steps: settle::pixel_steps(&task.spec),
+			next_attempt: stage.next_attempt(),
+			failed_miners: stage.failed_miners.clone(),
+			until_ms: task.queue_until_ms,
+			draw_by_ms: terms::draw_by_ms(task.terms.deadline_ms, lease_ms),
+		}
 	}
 
 	/// Follows a transition that was committed. A draw's is followed by [`Live::drawn`].
@@ -725,7 +746,10 @@ impl Live {
 			_ => self.leases.remove(&task.id),
 		};
 		match after.state {
-			TaskState::Queued => self.queue.put_back(waiting(task, after)),
+			TaskState::Queued => {
+				let waiting = self.waiting(task, after);
+				self.queue.put_back(waiting);
+			},
 			TaskState::Cancelled | TaskState::Expired => {
 				self.queue.remove(task.seq);
 			},
@@ -792,6 +816,8 @@ impl Live {
 			attempt: task.attempt,
 			miner: task.miner.clone(),
 			reason: task.reason.clone(),
+			price: task.terms.price,
+			deadline_ms: task.terms.deadline_ms,
 			created_ms: task.created_ms,
 			updated_ms: task.updated_ms,
 		}
@@ -831,23 +857,6 @@ impl Live {
 		{
 			self.watchers.remove(task);
 		}
-	}
-}
-
-/// What the queue must know of a task.
-fn waiting(task: &TaskRow, stage: &Stage) -> Waiting {
-	Waiting {
-		seq: task.seq,
-		task: task.id,
-		app: task.app.clone(),
-		priority: task.priority,
-		model: task.spec.model,
-		spec_hash: task.spec_hash,
-		steps: task.spec.steps,
-		pixel_steps: settle::pixel_steps(&task.spec),
-		next_attempt: stage.next_attempt(),
-		failed_miners: stage.failed_miners.clone(),
-		until_ms: task.queue_until_ms,
 	}
 }
 

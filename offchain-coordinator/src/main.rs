@@ -8,6 +8,7 @@ use offchain_coordinator::{
 	chain,
 	clock::Clock,
 	config::{Config, Effective, LogFormat},
+	connections::Listener,
 	coordinator::Coordinator,
 	drain,
 	flags::ConfigArgs,
@@ -15,6 +16,8 @@ use offchain_coordinator::{
 	keys::commands::KeysArgs,
 	peers, retention, scheduler,
 	store::Place,
+	tls::Tls,
+	webhooks,
 };
 use std::{
 	io::{IsTerminal, Write},
@@ -98,9 +101,20 @@ fn effective(arguments: &ConfigArgs) -> Result<Effective, Vec<String>> {
 
 fn check_config(arguments: &ConfigArgs) -> ExitCode {
 	let checked = effective(arguments).and_then(|effective| {
-		match load_worker_key(effective.config.worker_key.as_deref(), WORKER_VARIABLE) {
-			Ok(_) => Ok(effective),
-			Err(error) => Err(vec![error.to_string()]),
+		let config = &effective.config;
+		let key = load_worker_key(config.worker_key.as_deref(), WORKER_VARIABLE);
+		let key = key.err().map(|error| error.to_string());
+		let tls = config.tls().and_then(|files| files.check().err());
+		let artifacts = config.settings.artifacts.check().err();
+		let errors: Vec<String> = key
+			.into_iter()
+			.chain(tls.map(|error| error.to_string()))
+			.chain(artifacts.map(|error| error.to_string()))
+			.collect();
+		if errors.is_empty() {
+			Ok(effective)
+		} else {
+			Err(errors)
 		}
 	});
 	match checked {
@@ -176,6 +190,7 @@ async fn run(config: Config) -> anyhow::Result<()> {
 		.await
 		.with_context(|| format!("cannot start in {}", data_dir.display()))?;
 
+	let tls = config.tls().map(Tls::open).transpose()?;
 	let listener = bind(config.listen, "listen").await?;
 	let address = listener.local_addr()?;
 	let admin = match config.admin_listen {
@@ -183,10 +198,18 @@ async fn run(config: Config) -> anyhow::Result<()> {
 		None => None,
 	};
 	let mut stdout = std::io::stdout().lock();
-	writeln!(stdout, "listening http://{address}").and_then(|()| stdout.flush())?;
+	let scheme = if tls.is_some() { "https" } else { "http" };
+	writeln!(stdout, "listening {scheme}://{address}").and_then(|()| stdout.flush())?;
 	drop(stdout);
 
 	let stop = CancellationToken::new();
+	let listener = match tls {
+		Some(tls) => {
+			tokio::spawn(tls.clone().follow(stop.clone()));
+			Listener::tls(listener, tls)
+		},
+		None => listener.into(),
+	};
 	let follower = cuckoo_chain_client::follow(config.chain.clone());
 	let mut scheduler = tokio::spawn(scheduler::run(coordinator.clone(), stop.clone()));
 	let mut server = tokio::spawn(http::serve(
@@ -197,6 +220,7 @@ async fn run(config: Config) -> anyhow::Result<()> {
 	));
 	tokio::spawn(retention::run(coordinator.clone(), stop.clone()));
 	tokio::spawn(peers::run(coordinator.clone(), stop.clone()));
+	tokio::spawn(webhooks::run(coordinator.clone(), stop.clone()));
 	if let Some(listener) = admin {
 		tracing::info!(address = %listener.local_addr()?, "the operator's interface");
 		tokio::spawn(admin::server::serve(

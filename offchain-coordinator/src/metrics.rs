@@ -124,6 +124,8 @@ pub struct Metrics {
 	ready: IntGauge,
 	draining: IntGauge,
 	finalized_ms: AtomicU64,
+	webhook_calls: IntCounterVec,
+	webhooks_waiting: IntGauge,
 }
 
 const SUBMITTED: &str = "submitted";
@@ -184,6 +186,15 @@ impl Metrics {
 			ready: gauge("ready", "1 if new tasks are taken, else 0."),
 			draining: gauge("draining", "1 while the coordinator drains, else 0."),
 			finalized_ms: AtomicU64::new(0),
+			webhook_calls: counters(
+				"webhook_calls_total",
+				"Calls of webhooks, by what came of them.",
+				"outcome",
+			),
+			webhooks_waiting: gauge(
+				"webhooks_waiting",
+				"Webhooks that are still to be called or are being called.",
+			),
 			registry,
 		};
 		metrics.register(commits);
@@ -200,7 +211,7 @@ impl Metrics {
 		build
 			.with_label_values(&[env!("CARGO_PKG_VERSION")])
 			.set(1.0);
-		let all: [Box<dyn Collector>; 20] = [
+		let all: [Box<dyn Collector>; 22] = [
 			Box::new(build),
 			Box::new(self.tasks.clone()),
 			Box::new(self.draws.clone()),
@@ -221,6 +232,8 @@ impl Metrics {
 			Box::new(self.draining.clone()),
 			Box::new(commits.seconds.clone()),
 			Box::new(commits.writes.clone()),
+			Box::new(self.webhook_calls.clone()),
+			Box::new(self.webhooks_waiting.clone()),
 		];
 		for collector in all {
 			self.registry.register(collector).expect(GOOD);
@@ -237,6 +250,9 @@ impl Metrics {
 		];
 		for event in ends.map(TaskState::name).into_iter().chain([SUBMITTED]) {
 			self.tasks.with_label_values(&[event]).inc_by(0);
+		}
+		for outcome in ["delivered", "failed", "given_up"] {
+			self.webhook_calls.with_label_values(&[outcome]).inc_by(0);
 		}
 		for ending in Ending::ALL {
 			self.attempts_ended
@@ -286,6 +302,17 @@ impl Metrics {
 	/// An attempt's result stands.
 	pub fn done(&self, assigned_ms: UnixMs, now_ms: UnixMs) {
 		self.attempt.observe(seconds(assigned_ms, now_ms));
+	}
+
+	/// A webhook was called.
+	pub fn webhook(&self, outcome: &str) {
+		self.webhook_calls.with_label_values(&[outcome]).inc();
+	}
+
+	/// So many webhooks wait.
+	pub fn webhooks_waiting(&self, waiting: u64) {
+		let waiting = i64::try_from(waiting).unwrap_or(i64::MAX);
+		self.webhooks_waiting.set(waiting);
 	}
 
 	/// A newly finalized block became known.

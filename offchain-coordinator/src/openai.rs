@@ -178,12 +178,12 @@ async fn collect(body: &mut BodyDataStream) -> std::result::Result<Option<Vec<u8
 
 async fn generate(
 	State(coordinator): State<Arc<Coordinator>>,
-	Extension(Peer(peer)): Extension<Peer>,
+	Extension(peer): Extension<Peer>,
 	headers: HeaderMap,
 	body: Body,
 ) -> std::result::Result<Response, Refused> {
 	let body = read(body).await?;
-	let caller = Caller::new(&headers, peer, coordinator.settings().trust_proxy);
+	let caller = Caller::new(&headers, peer.address, coordinator.settings().trust_proxy);
 	let app = coordinator.app(&caller).await?;
 	let wanted = understand(&body)?;
 	let mut pending = Pending {
@@ -202,7 +202,7 @@ async fn generate(
 		&coordinator,
 		&pending.tasks,
 		wanted.format,
-		base_url(&coordinator, &headers),
+		base_url(&coordinator, peer, &headers),
 	);
 	let wait = Duration::from_millis(coordinator.settings().image_wait_ms);
 	let pictures = match tokio::time::timeout(wait, pictures).await {
@@ -257,7 +257,8 @@ async fn pictures(
 					.artifacts()
 					.read(&result.artifact)
 					.await
-					.map_err(disk)?;
+					.map_err(disk)?
+					.ok_or_else(|| ApiError::new(ErrorCode::ArtifactNotFound))?;
 				picture["b64_json"] = STANDARD.encode(bytes).into();
 			},
 		}
@@ -282,7 +283,7 @@ async fn ended(coordinator: &Arc<Coordinator>, task: TaskId) -> Result<TaskStatu
 }
 
 /// Where the pictures are, without the path: as the operator says, or as the client has found here.
-fn base_url(coordinator: &Coordinator, headers: &HeaderMap) -> String {
+fn base_url(coordinator: &Coordinator, peer: Peer, headers: &HeaderMap) -> String {
 	let settings = coordinator.settings();
 	if let Some(url) = &settings.public_url {
 		return url.trim_end_matches('/').to_owned();
@@ -296,10 +297,11 @@ fn base_url(coordinator: &Coordinator, headers: &HeaderMap) -> String {
 	let forwarded = headers
 		.get("x-forwarded-proto")
 		.filter(|_| settings.trust_proxy);
-	let scheme = match forwarded.map(|scheme| scheme.as_bytes()) {
-		Some(b"https") => "https",
-		_ => "http",
+	let is_https = match forwarded {
+		Some(scheme) => scheme.as_bytes() == b"https",
+		None => peer.is_tls,
 	};
+	let scheme = if is_https { "https" } else { "http" };
 	format!("{scheme}://{host}")
 }
 

@@ -52,6 +52,8 @@ pub struct Waiting {
 	pub failed_miners: Vec<AccountId>,
 	/// When it stops waiting.
 	pub until_ms: u64,
+	/// When a draw would come too late for its deadline.
+	pub draw_by_ms: u64,
 }
 
 /// Work in pixel-steps on the queue's clock. Signed: a task that comes back can take a tag below zero.
@@ -184,7 +186,8 @@ impl Queue {
 		self.place(waiting, true);
 	}
 
-	fn place(&mut self, waiting: Waiting, comes_back: bool) {
+	fn place(&mut self, mut waiting: Waiting, comes_back: bool) {
+		waiting.until_ms = waiting.until_ms.min(waiting.draw_by_ms);
 		if self.waiting.contains_key(&waiting.seq) {
 			return;
 		}
@@ -369,20 +372,23 @@ impl Queue {
 	/// Lets every task wait at least until then.
 	pub fn keep_until(&mut self, until_ms: u64) {
 		for waiting in self.waiting.values_mut() {
-			waiting.until_ms = waiting.until_ms.max(until_ms);
+			waiting.until_ms = waiting.until_ms.max(until_ms).min(waiting.draw_by_ms);
 		}
 		let overdue = self.waiting.values().map(|it| (it.until_ms, it.seq));
 		self.overdue = overdue.collect();
 	}
 
-	/// The tasks that have waited too long.
-	pub fn overdue(&self, now_ms: u64) -> Vec<TaskId> {
+	/// The tasks that have waited too long, with whether a draw would come too late for their deadlines.
+	pub fn overdue(&self, now_ms: u64) -> Vec<(TaskId, bool)> {
 		let late = self
 			.overdue
 			.iter()
 			.take_while(|(until, _)| *until <= now_ms);
-		late.filter_map(|(_, seq)| Some(self.waiting.get(seq)?.task))
-			.collect()
+		late.filter_map(|(_, seq)| {
+			let waiting = self.waiting.get(seq)?;
+			Some((waiting.task, waiting.draw_by_ms <= now_ms))
+		})
+		.collect()
 	}
 }
 

@@ -9,6 +9,7 @@ use crate::{
 	store::{Removed, StoreError},
 };
 use cuckoo_primitives::H256;
+use futures::StreamExt;
 use std::{
 	future::Future,
 	sync::Arc,
@@ -52,8 +53,11 @@ pub async fn run(coordinator: Arc<Coordinator>, stop: CancellationToken) {
 /// Removes the artifacts from before then that nothing names; gives their number.
 pub async fn sweep(coordinator: &Coordinator, before: SystemTime) -> Result<u64> {
 	let mut removed = 0;
-	let mut walk = coordinator.artifacts().walk();
-	while let Some(hash) = walk.next().await.map_err(disk)? {
+	let artifacts = coordinator.artifacts();
+	let before = before - artifacts.settled();
+	let mut walk = artifacts.walk();
+	while let Some(hash) = walk.next().await {
+		let hash = hash.map_err(disk)?;
 		removed += u64::from(remove_unnamed(coordinator, hash, before).await?);
 	}
 	Ok(removed)
@@ -129,8 +133,17 @@ async fn remove_files(coordinator: &Coordinator, removed: &Removed) -> Result<()
 		// Between the look and the removal no submit may come to rely on the file.
 		let _alone = coordinator.naming().write().await;
 		let is_named = coordinator.store().names_artifact(hash).await;
-		if !is_named.map_err(internal)? {
-			coordinator.artifacts().remove(hash).await.map_err(disk)?;
+		if is_named.map_err(internal)? {
+			continue;
+		}
+		// Where other processes look too, one that came lately stays until the next start: they may be
+		// about to name it.
+		let artifacts = coordinator.artifacts();
+		let settled = SystemTime::now() - artifacts.settled();
+		let is_settled = artifacts.settled().is_zero()
+			|| artifacts.is_older(hash, settled).await.map_err(disk)?;
+		if is_settled {
+			artifacts.remove(hash).await.map_err(disk)?;
 		}
 	}
 	Ok(())

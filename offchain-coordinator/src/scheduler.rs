@@ -60,12 +60,11 @@ async fn end_what_ran_out(coordinator: &Arc<Coordinator>) -> Result<()> {
 	let (leases, waits) = {
 		let mut live = coordinator.live();
 		live.tick(now_ms);
-		let waits = if coordinator.is_draining() {
+		let mut waits = live.queue.overdue(now_ms);
+		if coordinator.is_draining() {
 			// Nobody is drawn now, so that waiting in vain is not the miners' fault.
-			Vec::new()
-		} else {
-			live.queue.overdue(now_ms)
-		};
+			waits.retain(|(_, is_too_late)| *is_too_late);
+		}
 		(live.leases.overdue(now_ms), waits)
 	};
 	for (held, miner, fetched) in leases {
@@ -76,8 +75,13 @@ async fn end_what_ran_out(coordinator: &Arc<Coordinator>) -> Result<()> {
 		};
 		coordinator.fail(held, miner, ending, reason).await?;
 	}
-	for task in waits {
-		let reason = Extra::Reason("no miner took it in time".into());
+	for (task, is_too_late) in waits {
+		let reason = if is_too_late {
+			"no miner could finish it by its deadline any more"
+		} else {
+			"no miner took it in time"
+		};
+		let reason = Extra::Reason(reason.into());
 		match coordinator.transition(task, Event::Expire, reason).await? {
 			Ok(_) => tracing::warn!(%task, "a task expired in the queue"),
 			// Another process was first, and what it has to tell is on its way.

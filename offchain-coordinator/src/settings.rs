@@ -1,5 +1,6 @@
 //! What an operator can set.
 
+use crate::{artifacts::Place, price::Prices, webhooks::Rules};
 use cuckoo_primitives::Balance;
 
 /// How long a miner stays eligible after its last poll.
@@ -37,6 +38,12 @@ pub struct Settings {
 	pub retention_ms: u64,
 	/// How long artifacts are kept, if shorter than their tasks; 0 as long as those.
 	pub artifact_retention_ms: u64,
+	/// Where artifacts are kept.
+	pub artifacts: Place,
+	/// What tasks cost.
+	pub prices: Prices,
+	/// Which webhooks are called.
+	pub webhooks: Rules,
 	/// The model for requests that name none: its hash or name.
 	pub default_model: Option<String>,
 	/// Whether tasks are taken only with an API key.
@@ -47,6 +54,14 @@ pub struct Settings {
 	pub public_url: Option<String>,
 	/// Whether the address that a proxy names is the client's.
 	pub trust_proxy: bool,
+}
+
+impl Settings {
+	/// How long a lease for so many denoising steps is.
+	pub fn lease_ms(&self, steps: u16) -> u64 {
+		let work_ms = self.lease_per_step_ms.saturating_mul(steps.into());
+		self.lease_base_ms.saturating_add(work_ms)
+	}
 }
 
 impl Default for Settings {
@@ -65,6 +80,9 @@ impl Default for Settings {
 			tick_ms: 250,
 			retention_ms: 30 * DAY_MS,
 			artifact_retention_ms: 0,
+			artifacts: Place::DataDir,
+			prices: Prices::default(),
+			webhooks: Rules::default(),
 			default_model: None,
 			require_api_key: false,
 			image_wait_ms: 120_000,

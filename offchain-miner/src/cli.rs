@@ -2,7 +2,7 @@
 
 use crate::{
 	doctor::DoctorArgs, generate::GenerateArgs, link::is_http_url, models::MODEL_VARIABLE,
-	run::RunArgs, ui::LogFormat, verify_draw::VerifyDrawArgs,
+	run::RunArgs, trust::Trust, ui::LogFormat, verify_draw::VerifyDrawArgs,
 };
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
@@ -109,9 +109,18 @@ pub struct CoordinatorArgs {
 	/// How many coordinators to serve at once, chosen by their stake.
 	#[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=32))]
 	pub max_coordinators: u8,
+	/// PEM file with certificates of authorities that are trusted beside the system's, for
+	/// coordinators with an https address.
+	#[arg(long, value_name = "FILE", env = "CUCKOO_COORDINATOR_CA")]
+	pub coordinator_ca: Option<PathBuf>,
 }
 
 impl CoordinatorArgs {
+	/// Which coordinators are who they say.
+	pub fn trust(&self) -> anyhow::Result<Trust> {
+		Ok(Trust::and(self.coordinator_ca.as_deref())?)
+	}
+
 	/// The coordinators named, each with its address if one is given.
 	pub fn only(&self) -> BTreeMap<AccountId, Option<String>> {
 		self.coordinators

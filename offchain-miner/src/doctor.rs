@@ -7,6 +7,7 @@ use crate::{
 	link::LinkError,
 	outbox::{Outbox, OutboxError},
 	run::{data_dir, outbox_folder},
+	trust::Trust,
 	ui::printable,
 };
 use clap::Args;
@@ -337,10 +338,14 @@ async fn look_at_coordinators(
 		let detail = "no active coordinator on chain with an http address (or not the one named)";
 		return vec![Finding::problem("coordinators", detail)];
 	}
+	let trust = match args.coordinators.trust() {
+		Ok(trust) => trust,
+		Err(error) => return vec![Finding::problem("coordinators", error.to_string())],
+	};
 	let mut findings = Vec::new();
 	for (account, post) in posts {
 		let what = format!("coordinator {}", post.url);
-		findings.push(match ask(&account, &post.url, genesis_hash).await {
+		findings.push(match ask(&account, &post.url, genesis_hash, &trust).await {
 			Ok(info) => Finding::ok(
 				what,
 				format!(
@@ -367,8 +372,10 @@ async fn ask(
 	account: &AccountId,
 	url: &str,
 	genesis_hash: H256,
+	trust: &Trust,
 ) -> Result<CoordinatorInfo, String> {
 	let client = HttpClientBuilder::default()
+		.with_custom_cert_store(trust.config())
 		.max_response_size(MAX_INFO_BYTES)
 		.request_timeout(PATIENCE)
 		.build(url)

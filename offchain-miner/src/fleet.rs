@@ -312,6 +312,7 @@ impl Fleet {
 			self.miner.worker.clone(),
 			self.miner.device.profile().clone(),
 			self.chain.clone(),
+			&self.miner.trust,
 		);
 		let link = match link {
 			Ok(link) => Arc::new(link),

@@ -7,6 +7,7 @@
 //! - [`fleet`] keeps the set of coordinators that are served in line with the chain; [`selection`]
 //!   is the choice itself, weighted by stake, as a pure function.
 //! - [`session`] serves one coordinator: log in, poll, work, submit; [`link`] is how it is reached,
+//!   [`trust`] how it is known over TLS,
 //!   and [`assignment`] what an assignment must show before any work is done for it.
 //! - [`device`] is the one thread per device that owns the inference sessions; [`engine`] is the
 //!   diffusion engine behind it, and [`models`] finds model folders.
@@ -35,6 +36,7 @@ pub mod outbox;
 pub mod run;
 pub mod selection;
 pub mod session;
+pub mod trust;
 pub mod ui;
 mod upload;
 pub mod verify_draw;

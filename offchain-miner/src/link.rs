@@ -3,7 +3,7 @@
 //! Every call that needs a session opens one when there is none, and opens a new one once when the
 //! coordinator says that the old one has ended, as after its restart.
 
-use crate::{device::Profile, ui::printable, upload::Uploader};
+use crate::{device::Profile, trust::Trust, ui::printable, upload::Uploader};
 use cuckoo_chain_client::Registry;
 use cuckoo_coordinator_api::{
 	error::{self, ApiError},
@@ -159,12 +159,14 @@ impl Link {
 		worker: sr25519::Pair,
 		profile: Profile,
 		chain: Chain,
+		trust: &Trust,
 	) -> Result<Self, LinkError> {
 		let bad = |reason: String| LinkError::BadAddress(url.to_owned(), reason);
 		let rpc = HttpClientBuilder::default()
 			.max_request_size(limits::MAX_REQUEST_BYTES)
 			.max_response_size(MAX_RESPONSE_BYTES)
 			.connect_timeout(CONNECT_TIMEOUT)
+			.with_custom_cert_store(trust.config())
 			// Each call has its own, shorter limit; this is the last resort.
 			.request_timeout(Duration::from_millis(limits::MAX_POLL_WAIT_MS) + POLL_SLACK)
 			.build(url)
@@ -174,7 +176,7 @@ impl Link {
 			coordinator,
 			url,
 			rpc,
-			uploader: Uploader::new(CONNECT_TIMEOUT),
+			uploader: Uploader::new(CONNECT_TIMEOUT, trust),
 			worker,
 			profile,
 			chain,

@@ -76,6 +76,7 @@ pub async fn command(args: RunArgs, ui: Ui) -> anyhow::Result<()> {
 	let worker = load_worker_key(args.key.worker_key.as_deref(), WORKER_VARIABLE)?;
 	let folder = outbox_folder(&data_dir(args.data_dir.as_deref())?, &worker.public());
 	let outbox = task::spawn_blocking(move || Outbox::open(&folder)).await??;
+	let trust = args.coordinators.trust()?;
 	let stop = Stop::default();
 	on_signals(stop.clone(), Duration::from_secs(u64::from(args.grace)))?;
 
@@ -103,6 +104,7 @@ pub async fn command(args: RunArgs, ui: Ui) -> anyhow::Result<()> {
 		outbox: Arc::new(outbox),
 		ui,
 		timing: Timing::default(),
+		trust,
 	};
 	let wishes = Wishes {
 		most: usize::from(args.coordinators.max_coordinators),

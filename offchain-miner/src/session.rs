@@ -10,6 +10,7 @@ use crate::{
 	device::{Device, PaintError, Running},
 	link::{Link, LinkError},
 	outbox::{Outbox, OutboxError, Painting, Record},
+	trust::Trust,
 	ui::{self, Ui},
 };
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
@@ -110,6 +111,8 @@ pub struct Miner {
 	pub ui: Ui,
 	/// How long to wait.
 	pub timing: Timing,
+	/// Which coordinators are who they say.
+	pub trust: Trust,
 }
 
 /// When a session is to stop.

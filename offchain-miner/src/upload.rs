@@ -1,5 +1,6 @@
-//! Uploads by HTTP PUT, over the same TLS, with the system's certificates, as the calls.
+//! Uploads by HTTP PUT, over the same TLS as the calls.
 
+use crate::trust::Trust;
 use bytes::Bytes;
 use http::{header, Request, StatusCode, Uri};
 use http_body_util::{BodyExt, Full, Limited};
@@ -8,7 +9,6 @@ use hyper_util::{
 	client::legacy::{connect::HttpConnector, Client},
 	rt::{TokioExecutor, TokioTimer},
 };
-use rustls_platform_verifier::ConfigVerifierExt;
 use std::time::Duration;
 use tokio::time::timeout;
 
@@ -28,12 +28,12 @@ pub(crate) struct Refusal {
 }
 
 impl Uploader {
-	pub fn new(connect_timeout: Duration) -> Self {
+	pub fn new(connect_timeout: Duration, trust: &Trust) -> Self {
 		let mut tcp = HttpConnector::new();
 		tcp.enforce_http(false);
 		tcp.set_connect_timeout(Some(connect_timeout));
 		let connector = HttpsConnectorBuilder::new()
-			.with_tls_config(rustls::ClientConfig::with_platform_verifier())
+			.with_tls_config(trust.config())
 			.https_or_http()
 			.enable_http1()
 			.wrap_connector(tcp);

@@ -1,6 +1,6 @@
 //! Calls a running coordinator's interface.
 
-use super::{BanRequest, ErrorBody, Miners, Status, TaskDetails, UnbanRequest};
+use super::{BanRequest, ErrorBody, Miners, Status, TaskDetails, UnbanRequest, WebhookLine};
 use crate::bans::Ban;
 use cuckoo_coordinator_api::{
 	limits,
@@ -95,6 +95,11 @@ impl Client {
 			));
 		}
 		self.get(&format!("/tasks/{id}"), &[]).await
+	}
+
+	/// The webhooks that have failed.
+	pub async fn webhooks(&self, limit: u32) -> Result<Vec<WebhookLine>, Error> {
+		self.get("/webhooks", &[("limit", limit.to_string())]).await
 	}
 
 	/// Bans a miner.

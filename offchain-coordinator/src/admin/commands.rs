@@ -76,6 +76,12 @@ enum Command {
 		/// Its id: 0x and 32 hex digits.
 		id: String,
 	},
+	/// The webhooks that have failed and are called again, those that failed most often first.
+	Webhooks {
+		/// How many at most.
+		#[arg(long, default_value_t = DEFAULT_TASKS, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+		limit: u32,
+	},
 	/// Leaves a miner out of the draw. What it has may finish; its polls tell it why.
 	Ban {
 		/// The miner's operator account.
@@ -134,6 +140,12 @@ impl Admin {
 			Command::Task { id } => {
 				let now_ms = now_ms().await?;
 				self.show(client.task(id).await?, |task| text::task(task, now_ms))
+			},
+			Command::Webhooks { limit } => {
+				let now_ms = now_ms().await?;
+				self.show(client.webhooks(*limit).await?, |webhooks| {
+					text::webhooks(webhooks, now_ms)
+				})
 			},
 			Command::Ban {
 				account,

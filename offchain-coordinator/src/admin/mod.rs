@@ -14,7 +14,10 @@ use cuckoo_coordinator_api::{
 	task::{MinerInfo, TaskStatus},
 	Amount,
 };
-use cuckoo_primitives::{task::Attempt, AccountId, BlockNumber, WorkerId};
+use cuckoo_primitives::{
+	task::{Attempt, TaskId},
+	AccountId, BlockNumber, WorkerId,
+};
 use serde::{Deserialize, Serialize};
 
 /// Tasks in a list when the caller does not say.
@@ -104,6 +107,39 @@ impl AttemptLine {
 			ended_ms: row.ended_ms,
 			ending: row.ending.map(Ending::name).map(str::to_owned),
 			reason: row.reason.clone(),
+		}
+	}
+}
+
+/// A webhook that has failed, in the reply to `GET /webhooks`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WebhookLine {
+	/// The task that has ended.
+	pub task: TaskId,
+	/// Whose it is.
+	pub app: String,
+	/// Where is called.
+	pub url: String,
+	/// When the task ended.
+	pub created_ms: u64,
+	/// When to call next.
+	pub next_ms: u64,
+	/// How often it failed.
+	pub tries: u32,
+	/// How it failed last.
+	pub failure: Option<String>,
+}
+
+impl From<crate::store::WebhookRow> for WebhookLine {
+	fn from(row: crate::store::WebhookRow) -> Self {
+		Self {
+			task: row.task,
+			app: row.app.as_str().to_owned(),
+			url: row.url,
+			created_ms: row.created_ms,
+			next_ms: row.next_ms,
+			tries: row.tries,
+			failure: row.failure,
 		}
 	}
 }

@@ -1,6 +1,6 @@
 //! What the operator can ask of a running coordinator.
 
-use super::{AttemptLine, BanRequest, Miners, Status, TaskDetails};
+use super::{AttemptLine, BanRequest, Miners, Status, TaskDetails, WebhookLine};
 use crate::{
 	bans::{Ban, MAX_BANS},
 	coordinator::{internal, Coordinator, Result},
@@ -78,6 +78,16 @@ impl Coordinator {
 			miners: self.miners(from, limit)?,
 			bans: self.live().bans.holding(self.now_ms()),
 		})
+	}
+
+	/// The webhooks that have failed, those that failed most often first.
+	pub async fn admin_webhooks(&self, limit: u32) -> Result<Vec<WebhookLine>> {
+		if limit == 0 || limit > limits::MAX_PAGE {
+			return Err(refused("A page has 1 to 1000 entries.", "limit"));
+		}
+		let failing = self.store().failing_webhooks(limit).await;
+		let failing = failing.map_err(internal)?;
+		Ok(failing.into_iter().map(WebhookLine::from).collect())
 	}
 
 	/// The youngest tasks, of one state or of all.

@@ -60,6 +60,7 @@ fn router(coordinator: Arc<Coordinator>, allow_remote: bool) -> Router {
 		.route("/miners", get(miners))
 		.route("/tasks", get(tasks))
 		.route("/tasks/{id}", get(task))
+		.route("/webhooks", get(webhooks))
 		.route("/ban", post(ban))
 		.route("/unban", post(unban))
 		.route("/drain", post(drain))
@@ -186,6 +187,21 @@ async fn task(State(coordinator): Shell, Path(id): Path<String>) -> Answer<super
 		ApiError::with_message(ErrorCode::ParameterInvalid, message).about("id")
 	})?;
 	Ok(Json(coordinator.admin_task(id).await?))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WebhooksQuery {
+	limit: Option<u32>,
+}
+
+async fn webhooks(
+	State(coordinator): Shell,
+	query: Result<Query<WebhooksQuery>, QueryRejection>,
+) -> Answer<Vec<super::WebhookLine>> {
+	let Query(query) = query?;
+	let limit = query.limit.unwrap_or(DEFAULT_TASKS);
+	Ok(Json(coordinator.admin_webhooks(limit).await?))
 }
 
 async fn ban(

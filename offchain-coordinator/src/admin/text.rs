@@ -1,6 +1,6 @@
 //! The interface's replies as people read them.
 
-use super::{Miners, Status, TaskDetails};
+use super::{Miners, Status, TaskDetails, WebhookLine};
 use crate::bans::Ban;
 use cuckoo_coordinator_api::task::TaskStatus;
 use std::fmt::Write;
@@ -25,6 +25,34 @@ pub fn table(head: &[&str], rows: &[Vec<String>]) -> String {
 		text += &line(row.iter().map(String::as_str).collect());
 	}
 	text
+}
+
+/// Webhooks that have failed.
+pub fn webhooks(webhooks: &[WebhookLine], now_ms: u64) -> String {
+	if webhooks.is_empty() {
+		return "No webhook has failed that is still to be called.\n".into();
+	}
+	let row = |webhook: &WebhookLine| {
+		vec![
+			webhook.task.to_string(),
+			clean(&webhook.app),
+			webhook.tries.to_string(),
+			duration(now_ms.saturating_sub(webhook.created_ms)),
+			duration(webhook.next_ms.saturating_sub(now_ms)),
+			clean(&webhook.url),
+			clean(webhook.failure.as_deref().unwrap_or_default()),
+		]
+	};
+	let head = [
+		"TASK",
+		"APP",
+		"TRIES",
+		"SINCE",
+		"NEXT IN",
+		"URL",
+		"LAST FAILURE",
+	];
+	table(&head, &webhooks.iter().map(row).collect::<Vec<_>>())
 }
 
 /// A length of time, roughly: `59 s`, `12 min`, `3 h 5 min`, `4 d 1 h`.

@@ -39,6 +39,11 @@ pub enum KeysCommand {
 	},
 	/// Lists the apps that have or had a key.
 	List,
+	/// Prints the secret with which calls of an app's webhooks are signed. It changes with the key.
+	WebhookSecret {
+		/// The app's name.
+		name: String,
+	},
 	/// Revokes an app's key.
 	Revoke {
 		/// The app's name.
@@ -82,6 +87,10 @@ impl KeysCommand {
 			},
 			Self::List => Ok(Reply {
 				output: keys.list()?.iter().map(line).collect(),
+				note: None,
+			}),
+			Self::WebhookSecret { name } => Ok(Reply {
+				output: format!("{}\n", keys.webhook_secret(&name)?.reveal()),
 				note: None,
 			}),
 			Self::Revoke { name } => {

@@ -38,6 +38,7 @@ impl Live {
 			next_attempt: 0,
 			failed_miners: Vec::new(),
 			until_ms: UnixMs::MAX,
+			draw_by_ms: UnixMs::MAX,
 		};
 		(self.queue.before(&waiting), self.eta_waiting_ms(&waiting))
 	}

@@ -1,6 +1,6 @@
 //! What the tables in memory take from before a restart, and from other processes on the same store.
 
-use super::{waiting, Live};
+use super::Live;
 use crate::{
 	clock::UnixMs,
 	leases::Lease,
@@ -54,7 +54,8 @@ impl Live {
 			},
 			(_, Some(row)) => {
 				// The miner must say hello again: it is given time for that.
-				let due_ms = row.assignment.deadline_ms.max(grace_ends_ms);
+				let last_ms = task.terms.deadline_ms.unwrap_or(u64::MAX);
+				let due_ms = row.assignment.deadline_ms.max(grace_ends_ms.min(last_ms));
 				self.lease(
 					&task,
 					row.assignment,
@@ -121,7 +122,7 @@ impl Live {
 		let elsewhere = task.instance.is_some() && task.instance != own;
 		let ended = task.state.is_final();
 		if task.state == TaskState::Queued && !has_lease {
-			let new = waiting(task, stage);
+			let new = self.waiting(task, stage);
 			if self.queue.get(task.seq).map(|it| it.next_attempt) != Some(new.next_attempt) {
 				self.queue.remove(task.seq);
 				self.queue.insert(new);

@@ -2,6 +2,7 @@
 //! holds more than it can, and exactly those without a lack can be drawn.
 
 use super::*;
+use crate::terms::Terms;
 use crate::{
 	apps::AppId,
 	draw::{tests::recorded, ListEntries},
@@ -296,6 +297,7 @@ impl World {
 			queue_until_ms: UnixMs::MAX,
 			max_wait_ms: None,
 			instance: None,
+			terms: Terms::default(),
 		};
 		self.live.enqueue(&task, &Stage::new());
 		self.tasks.insert(task.id, (task, Stage::new()));

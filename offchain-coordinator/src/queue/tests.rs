@@ -23,7 +23,13 @@ fn waiting(seq: i64, from: u8, pixel_steps: u64) -> Waiting {
 		next_attempt: 0,
 		failed_miners: Vec::new(),
 		until_ms: 100,
+		draw_by_ms: u64::MAX,
 	}
+}
+
+fn overdue(queue: &Queue, now_ms: u64) -> Vec<TaskId> {
+	let overdue = queue.overdue(now_ms).into_iter();
+	overdue.map(|(task, _)| task).collect()
 }
 
 /// Hands out what is next.
@@ -191,9 +197,9 @@ fn names_the_overdue_until_they_are_taken_out() {
 		});
 	}
 	assert_eq!(queue.overdue(4), vec![]);
-	assert_eq!(queue.overdue(5), vec![waiting(2, 0, 1).task]);
+	assert_eq!(overdue(&queue, 5), vec![waiting(2, 0, 1).task]);
 	queue.remove(2);
-	assert_eq!(queue.overdue(10), vec![waiting(1, 0, 1).task]);
+	assert_eq!(overdue(&queue, 10), vec![waiting(1, 0, 1).task]);
 	queue.remove(1);
 	assert!(queue.is_empty());
 }
@@ -351,12 +357,32 @@ fn waits_can_be_prolonged_and_are_not_cut_short() {
 	let (first, second) = (queue.get(1).unwrap().task, queue.get(2).unwrap().task);
 	queue.keep_until(20);
 	assert_eq!((queue.overdue(19), queue.len()), (vec![], 2));
-	assert_eq!(queue.overdue(20), vec![first]);
-	assert_eq!(queue.overdue(50), vec![first, second]);
+	assert_eq!(overdue(&queue, 20), vec![first]);
+	assert_eq!(overdue(&queue, 50), vec![first, second]);
 	queue.remove(1).unwrap();
 	assert_eq!(
-		queue.overdue(50),
+		overdue(&queue, 50),
 		vec![second],
 		"the two tables still agree"
 	);
+}
+
+#[test]
+fn nobody_waits_past_the_last_draw_that_keeps_a_deadline() {
+	let mut queue = Queue::default();
+	queue.insert(Waiting {
+		draw_by_ms: 70,
+		..waiting(1, 0, 10)
+	});
+	queue.insert(waiting(2, 0, 10));
+	queue.keep_until(500);
+	let overdue = |queue: &Queue, now_ms| queue.overdue(now_ms).len();
+	assert_eq!((overdue(&queue, 69), overdue(&queue, 70)), (0, 1));
+	assert_eq!((overdue(&queue, 499), overdue(&queue, 500)), (1, 2));
+	let drawn = take(&mut queue).unwrap();
+	queue.put_back(Waiting {
+		until_ms: 900,
+		..drawn
+	});
+	assert_eq!(overdue(&queue, 70), 1, "also when it comes back");
 }

@@ -19,6 +19,10 @@ const ALL: &[Migration] = &[
 		"0002_instances",
 		include_str!("../../migrations/0002_instances.sql"),
 	),
+	(
+		"0003_webhooks",
+		include_str!("../../migrations/0003_webhooks.sql"),
+	),
 ];
 
 /// What PostgreSQL calls otherwise, in the order in which it is replaced.

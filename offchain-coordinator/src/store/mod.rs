@@ -25,6 +25,7 @@ mod sqlite;
 mod tasks;
 #[cfg(test)]
 mod tests;
+mod webhooks;
 mod writer;
 
 pub use history::Past;
@@ -35,6 +36,8 @@ pub(crate) use rows::{read_ms, stored_ms};
 pub use rows::{AttemptRow, KnownModel, MinerRow, ResultRow, TaskRow};
 pub use sqlite::Memory;
 pub use tasks::{Extra, NewTask, Open, Submitted, Transition};
+pub(crate) use webhooks::secret_by_name;
+pub use webhooks::{WebhookRow, MAX_WAITING_CALLS};
 
 use self::postgres::Postgres;
 use crate::{

@@ -6,7 +6,7 @@ use super::{
 	rows::{read_ms, stored_ms},
 	sql::{values, Row, Sql},
 	tasks::read_chain,
-	Result, Store,
+	webhooks, Result, Store,
 };
 use crate::clock::UnixMs;
 use cuckoo_primitives::H256;
@@ -93,16 +93,17 @@ fn ended_tasks(sql: &mut dyn Sql, before_ms: UnixMs) -> Result<Vec<Vec<u8>>> {
 
 fn remove_task(
 	sql: &mut dyn Sql,
-	task: &[u8],
+	id: &[u8],
 	artifacts: &mut BTreeSet<H256>,
 	chains: &mut BTreeSet<i64>,
 ) -> Result<()> {
-	let task = values![task];
+	let task = values![id];
 	let results = "DELETE FROM results WHERE task = $1 RETURNING artifact";
 	artifacts.extend(sql.rows(results, task, artifact)?);
 	let attempts = "DELETE FROM attempts WHERE task = $1 RETURNING list_chain";
 	chains.extend(sql.rows(attempts, task, |row| row.get::<i64>("list_chain"))?);
 	sql.execute("DELETE FROM tasks WHERE id = $1", task)?;
+	webhooks::remove(sql, id)?;
 	Ok(())
 }
 

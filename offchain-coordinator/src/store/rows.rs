@@ -1,8 +1,11 @@
 //! Rows of the store as types.
 
 use super::{sql::Row, Result, StoreError};
-use crate::{apps::AppId, clock::UnixMs, state::Ending};
-use cuckoo_coordinator_api::task::{ModelInfo, TaskState};
+use crate::{apps::AppId, clock::UnixMs, state::Ending, terms::Terms};
+use cuckoo_coordinator_api::{
+	task::{ModelInfo, TaskState},
+	Amount,
+};
 use cuckoo_primitives::{
 	signing::{Assignment, ResultCommitment},
 	task::{Attempt, TaskId, TaskSpec},
@@ -46,6 +49,8 @@ pub struct TaskRow {
 	pub max_wait_ms: Option<u64>,
 	/// The process whose miner has the attempt, where several share the store.
 	pub instance: Option<i64>,
+	/// What was agreed on.
+	pub terms: Terms,
 }
 
 impl TaskRow {
@@ -68,6 +73,11 @@ impl TaskRow {
 			queue_until_ms: ms(row, "queue_until_ms")?,
 			max_wait_ms: row.get::<Option<i64>>("max_wait_ms")?.map(read_ms),
 			instance: row.get("instance")?,
+			terms: Terms {
+				price: Amount(row.decode("price")?),
+				deadline_ms: row.get::<Option<i64>>("deadline_ms")?.map(read_ms),
+				webhook: row.get("webhook")?,
+			},
 		})
 	}
 }

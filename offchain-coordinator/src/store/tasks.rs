@@ -5,13 +5,14 @@ use super::{
 	peers::Notice,
 	rows::{stored_ms, AttemptRow, ResultRow, TaskRow},
 	sql::{scale, values, Dialect, Row, Sql},
-	Result, Store, StoreError, TransitionRefused, TransitionResult,
+	webhooks, Result, Store, StoreError, TransitionRefused, TransitionResult,
 };
 use crate::{
 	apps::AppId,
 	clock::UnixMs,
 	draw::{replay, ListEntries, ListRecord},
 	state::{Ending, Event, Stage, Step},
+	terms::Terms,
 };
 use cuckoo_coordinator_api::task::TaskState;
 use cuckoo_primitives::{
@@ -42,6 +43,8 @@ pub struct NewTask {
 	pub queue_until_ms: UnixMs,
 	/// How long it waits at most each time, if the app said so.
 	pub max_wait_ms: Option<u64>,
+	/// What is agreed on.
+	pub terms: Terms,
 }
 
 /// How a submit of a task went.
@@ -53,6 +56,8 @@ pub enum Submitted {
 	Repeated(TaskRow),
 	/// The key was given before, for another request.
 	KeyTaken,
+	/// It has a webhook, and as many calls of the app wait as may.
+	WebhooksBehind,
 	/// Another app has given the key, for the same spec: the two tasks would have one id.
 	IdTaken,
 }
@@ -230,11 +235,15 @@ fn submit(sql: &mut dyn Sql, new: &NewTask, now_ms: UnixMs) -> Result<Submitted>
 			return Ok(repeated(task, &new.request_hash));
 		}
 	}
+	if new.terms.webhook.is_some() && webhooks::are_too_many(sql, &new.app)? {
+		return Ok(Submitted::WebhooksBehind);
+	}
 	let spec_hash = new.spec.hash();
 	let inserted = sql.row(
 		"INSERT INTO tasks (id, app, nonce, idempotency_key, request_hash, spec, spec_hash, \
-		 priority, state, created_ms, updated_ms, queue_until_ms, max_wait_ms) \
-		 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'queued', $9, $9, $10, $11) \
+		 priority, state, created_ms, updated_ms, queue_until_ms, max_wait_ms, \
+		 price, deadline_ms, webhook) \
+		 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'queued', $9, $9, $10, $11, $12, $13, $14) \
 		 ON CONFLICT (id) DO NOTHING RETURNING seq",
 		values![
 			scale(&new.id),
@@ -248,6 +257,9 @@ fn submit(sql: &mut dyn Sql, new: &NewTask, now_ms: UnixMs) -> Result<Submitted>
 			stored_ms(now_ms),
 			stored_ms(new.queue_until_ms),
 			new.max_wait_ms.map(stored_ms),
+			scale(&new.terms.price.0),
+			new.terms.deadline_ms.map(stored_ms),
+			new.terms.webhook.as_ref(),
 		],
 	)?;
 	let Some(row) = inserted else {
@@ -271,6 +283,7 @@ fn submit(sql: &mut dyn Sql, new: &NewTask, now_ms: UnixMs) -> Result<Submitted>
 		queue_until_ms: new.queue_until_ms,
 		max_wait_ms: new.max_wait_ms,
 		instance: None,
+		terms: new.terms.clone(),
 	};
 	sql.tell(notice(&task));
 	Ok(Submitted::Accepted(task))
@@ -379,6 +392,9 @@ fn transition(
 				ended = Some((miner.clone(), *ending));
 			}
 		},
+	}
+	if after.state.is_final() {
+		webhooks::insert(sql, &task, now_ms)?;
 	}
 	sql.tell(notice(&task));
 	Ok(Ok(Transition { task, after, ended }))

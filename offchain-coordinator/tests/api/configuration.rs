@@ -76,6 +76,43 @@ fn a_good_configuration_is_printed_with_where_each_value_comes_from() {
 }
 
 #[test]
+fn the_certificate_is_read() {
+	let directory = tempfile::tempdir().unwrap();
+	let path = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
+	let (certificate, key) = (path("cert.pem"), path("key.pem"));
+	let arguments = [
+		"check-config",
+		"--tls-certificate",
+		&certificate,
+		"--tls-key",
+		&key,
+	];
+	let environment = [("CUCKOO_WORKER_URI", SECRET)];
+	let (output, _, err) = check(&arguments, &environment);
+	assert!(
+		!output.status.success() && err.contains("cert.pem cannot be read"),
+		"{err}"
+	);
+	let made = rcgen::generate_simple_self_signed(vec!["localhost".into()]).unwrap();
+	fs::write(&certificate, made.cert.pem()).unwrap();
+	fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+	let (output, out, err) = check(&arguments, &environment);
+	assert!(output.status.success(), "{err}");
+	assert!(
+		out.contains(&format!(
+			"tls.certificate = {certificate:?} # --tls-certificate"
+		)),
+		"{out}"
+	);
+	assert!(!out.contains("PRIVATE"));
+	let (output, _, err) = check(&arguments[..3], &environment);
+	assert!(
+		!output.status.success() && err.contains("TLS needs both"),
+		"{err}"
+	);
+}
+
+#[test]
 fn everything_that_is_wrong_is_told_and_nothing_is_started() {
 	let directory = tempfile::tempdir().unwrap();
 	let file = directory.path().join("c.toml");

@@ -4,6 +4,7 @@ use crate::harness::*;
 use cuckoo_coordinator_api::{
 	rpc::{MinerRpcClient, TaskRpcClient},
 	task::{BatchReply, BatchTask, SubmitOptions, TaskRequest},
+	Amount,
 };
 use cuckoo_primitives::task::SchedulerKind;
 use jsonrpsee::{core::client::ClientT, rpc_params};
@@ -95,6 +96,9 @@ async fn the_openrpc_document_names_every_method_and_every_field() {
 		idempotency_key: Some("k".into()),
 		priority: Some(1),
 		max_wait_ms: Some(600_000),
+		deadline_ms: Some(i64::MAX),
+		max_price: Some(Amount(1)),
+		webhook: Some("https://app.example/".into()),
 	};
 	check("SubmitOptions", &options);
 	let quote = server
@@ -137,6 +141,7 @@ async fn the_openrpc_document_names_every_method_and_every_field() {
 	let info = server.client.coordinator_info().await.unwrap();
 	check("CoordinatorInfo", &info);
 	check("ModelInfo", &info.models[0]);
+	check("ModelPrice", &info.prices[0]);
 	let miners = server.client.coordinator_miners(None, None).await.unwrap();
 	check("MinerInfo", &miners[0]);
 	server.stop().await;

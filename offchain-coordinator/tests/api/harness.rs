@@ -21,12 +21,15 @@ use jsonrpsee::{
 use offchain_coordinator::{
 	admin,
 	clock::Clock,
+	connections::Listener,
 	coordinator::{Coordinator, Error},
 	http,
 	keys::Keys,
 	peers, scheduler,
 	settings::Settings,
 	store::{Place, SQLITE},
+	tls::Tls,
+	webhooks,
 };
 use sp_core::{sr25519, Pair};
 use std::{
@@ -250,6 +253,7 @@ impl Server {
 		let tasks = vec![
 			runtime.spawn(scheduler::run(coordinator.clone(), stop.clone())),
 			runtime.spawn(peers::run(coordinator.clone(), stop.clone())),
+			runtime.spawn(webhooks::run(coordinator.clone(), stop.clone())),
 			runtime.spawn(http::serve(
 				coordinator.clone(),
 				listener,
@@ -276,6 +280,21 @@ impl Server {
 			tasks,
 			runtime: Some(runtime),
 		}
+	}
+
+	/// Serves the same over TLS too; gives where.
+	pub async fn serve_tls(&mut self, tls: Arc<Tls>, max_connections: u32) -> SocketAddr {
+		let runtime = self.runtime.as_ref().unwrap();
+		let listening = runtime.spawn(TcpListener::bind("127.0.0.1:0")).await;
+		let listener = listening.unwrap().unwrap();
+		let address = listener.local_addr().unwrap();
+		self.tasks.push(runtime.spawn(http::serve(
+			self.coordinator.clone(),
+			Listener::tls(listener, tls),
+			max_connections,
+			self.stop.clone(),
+		)));
+		address
 	}
 
 	pub fn url(&self, path: &str) -> String {

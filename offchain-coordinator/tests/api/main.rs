@@ -17,4 +17,7 @@ mod openai;
 mod postgres_server;
 mod restart;
 mod retention;
+mod terms;
+mod tls;
 mod two_processes;
+mod webhooks;

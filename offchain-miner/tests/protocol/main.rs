@@ -2,6 +2,7 @@
 //! are late, gone, forgetful or hostile, and when it is itself killed.
 
 mod coordinator;
+mod tls;
 
 use coordinator::{account, key, now_ms, spec, Coordinator, GENESIS, MINER, MODEL};
 use cuckoo_chain_client::{BlockRef, Operator, Registry};
@@ -17,6 +18,7 @@ use offchain_miner::{
 	link::Chain,
 	outbox::{Outbox, Painting},
 	session::{Miner, Stop, Timing},
+	trust::Trust,
 	ui::Ui,
 };
 use sp_core::Pair;
@@ -81,9 +83,15 @@ fn operator(byte: u8, worker: u8, role: Role, endpoint: String) -> Operator {
 }
 
 fn registry(coordinators: &[(&Coordinator, SocketAddr)]) -> Registry {
+	let named = coordinators
+		.iter()
+		.map(|(coordinator, address)| (*coordinator, format!("http://{address}")));
+	registry_with(named)
+}
+
+fn registry_with<'a>(coordinators: impl Iterator<Item = (&'a Coordinator, String)>) -> Registry {
 	let mut operators = vec![operator(MINER, MINER, Role::Miner, String::new())];
-	for (coordinator, address) in coordinators {
-		let endpoint = format!("http://{address}");
+	for (coordinator, endpoint) in coordinators {
 		operators.push(operator(
 			coordinator.byte,
 			coordinator.byte + 1,
@@ -110,6 +118,10 @@ struct Running {
 
 impl Running {
 	async fn start(folder: &Path, registry: Registry, step: Duration) -> Self {
+		Self::start_with(folder, registry, step, Trust::system().unwrap()).await
+	}
+
+	async fn start_with(folder: &Path, registry: Registry, step: Duration, trust: Trust) -> Self {
 		let paintings = Arc::new(AtomicU32::new(0));
 		let brush = Moody {
 			paintings: paintings.clone(),
@@ -143,6 +155,7 @@ impl Running {
 				progress_gap: Duration::from_millis(10),
 				patience: Duration::from_secs(60),
 			},
+			trust,
 		};
 		let registry = watch::Sender::new(Some(Arc::new(registry)));
 		let chain = Chain {
@@ -602,4 +615,29 @@ async fn a_coordinator_that_leaves_the_chain_is_left_and_one_that_comes_is_serve
 	let polls = old.lock().seen.polls.len();
 	sleep(Duration::from_millis(700)).await;
 	assert_eq!(old.lock().seen.polls.len(), polls, "polls one that is gone");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_coordinator_with_https_is_served_when_its_authority_is_trusted() {
+	let folder = tempfile::tempdir().unwrap();
+	let coordinator = Coordinator::new(10);
+	let (_server, address) = coordinator.serve(ANY).await;
+	let front = tls::Front::of(address).await;
+	let chain = || registry_with([(&coordinator, front.url())].into_iter());
+
+	let miner = Running::start(folder.path(), chain(), FAST).await;
+	front.wait_for_refusals(2).await;
+	assert_eq!(coordinator.lock().seen.hellos, 0, "nobody vouches for it");
+	miner.kill().await;
+
+	let ca = folder.path().join("ca.pem");
+	std::fs::write(&ca, front.authority()).unwrap();
+	let trust = Trust::and(Some(&ca)).unwrap();
+	let miner = Running::start_with(folder.path(), chain(), FAST, trust).await;
+	coordinator.ask_for(1);
+	coordinator
+		.wait_for("a result", |seen| !seen.commitments().is_empty())
+		.await;
+	miner.settled().await;
+	assert_eq!(coordinator.lock().seen.artifacts.len(), 1, "uploaded too");
 }

@@ -1,0 +1,147 @@
+//! Artifacts as files. A file's path is its hash and nothing else; it appears there whole or not at all.
+
+use super::{Error, Result};
+use bytes::Bytes;
+use cuckoo_primitives::H256;
+use futures::{
+	stream::{self, BoxStream},
+	StreamExt,
+};
+use std::{
+	io,
+	path::{Path, PathBuf},
+	time::SystemTime,
+};
+use tokio::fs::{self, File};
+use tokio_util::io::ReaderStream;
+
+/// The folder.
+#[derive(Clone, Debug)]
+pub(super) struct Folder {
+	root: PathBuf,
+}
+
+impl Folder {
+	pub(super) fn new(root: PathBuf) -> Self {
+		Self { root }
+	}
+
+	pub(super) async fn create(&self) -> io::Result<()> {
+		fs::create_dir_all(&self.root).await
+	}
+
+	/// `ab/cd/abcd…`: two levels, so that no folder gets too large.
+	pub(super) fn path(&self, hash: &H256) -> PathBuf {
+		let digits = hex::encode(hash);
+		self.root
+			.join(&digits[..2])
+			.join(&digits[2..4])
+			.join(digits)
+	}
+
+	pub(super) async fn size(&self, hash: &H256) -> io::Result<Option<u64>> {
+		let metadata = found(fs::metadata(self.path(hash)).await)?;
+		Ok(metadata.map(|metadata| metadata.len()))
+	}
+
+	pub(super) async fn stream(
+		&self,
+		hash: &H256,
+	) -> io::Result<Option<(BoxStream<'static, io::Result<Bytes>>, u64)>> {
+		let Some(file) = found(File::open(self.path(hash)).await)? else {
+			return Ok(None);
+		};
+		let size = file.metadata().await?.len();
+		Ok(Some((ReaderStream::new(file).boxed(), size)))
+	}
+
+	pub(super) async fn read(&self, hash: &H256) -> io::Result<Option<Vec<u8>>> {
+		found(fs::read(self.path(hash)).await)
+	}
+
+	/// Moves an upload to its place: on disk for good when this returns.
+	pub(super) async fn keep(&self, hash: &H256, file: File, upload: &Path) -> io::Result<()> {
+		file.sync_all().await?;
+		drop(file);
+		let path = self.path(hash);
+		let folder = path.parent().unwrap_or(&self.root);
+		fs::create_dir_all(folder).await?;
+		fs::rename(upload, &path).await?;
+		// The new name must survive too, and the folders that lead to it.
+		for folder in path.ancestors().skip(1).take(3) {
+			File::open(folder).await?.sync_all().await?;
+		}
+		Ok(())
+	}
+
+	pub(super) async fn remove(&self, hash: &H256) -> io::Result<()> {
+		found(fs::remove_file(self.path(hash)).await).map(drop)
+	}
+
+	pub(super) async fn renew(&self, hash: &H256) -> io::Result<bool> {
+		let Some(file) = found(File::open(self.path(hash)).await)? else {
+			return Ok(false);
+		};
+		file.into_std().await.set_modified(SystemTime::now())?;
+		Ok(true)
+	}
+
+	pub(super) async fn is_older(&self, hash: &H256, than: SystemTime) -> io::Result<bool> {
+		match found(fs::metadata(self.path(hash)).await)? {
+			Some(metadata) => Ok(metadata.modified()? < than),
+			None => Ok(false),
+		}
+	}
+
+	/// A folder at a time.
+	pub(super) fn walk(&self) -> BoxStream<'static, Result<H256>> {
+		let walk = Walk {
+			folders: vec![self.root.clone()],
+			entries: None,
+		};
+		let next = |mut walk: Walk| async move {
+			let next = walk.next().await.map_err(Error::Disk).transpose()?;
+			Some((next, walk))
+		};
+		stream::unfold(walk, next).boxed()
+	}
+}
+
+fn found<T>(looked: io::Result<T>) -> io::Result<Option<T>> {
+	match looked {
+		Ok(found) => Ok(Some(found)),
+		Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+		Err(error) => Err(error),
+	}
+}
+
+struct Walk {
+	folders: Vec<PathBuf>,
+	entries: Option<fs::ReadDir>,
+}
+
+impl Walk {
+	async fn next(&mut self) -> io::Result<Option<H256>> {
+		loop {
+			let Some(entries) = &mut self.entries else {
+				let Some(folder) = self.folders.pop() else {
+					return Ok(None);
+				};
+				self.entries = Some(fs::read_dir(folder).await?);
+				continue;
+			};
+			let Some(entry) = entries.next_entry().await? else {
+				self.entries = None;
+				continue;
+			};
+			if entry.file_type().await?.is_dir() {
+				self.folders.push(entry.path());
+				continue;
+			}
+			let name = entry.file_name();
+			if let Some(hash) = name.to_str().and_then(|name| name.parse().ok()) {
+				return Ok(Some(hash));
+			}
+		}
+	}
+}
