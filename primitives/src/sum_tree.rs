@@ -258,16 +258,22 @@ fn next_layer(layer: &[Node]) -> Option<Vec<Node>> {
 /// Whether `leaves` stand at their indices under `root`, of a tree of this context. The work is
 /// bounded by the number of leaves times the length of a path, whatever is handed in.
 pub fn verify(root: &Root, context: &H256, leaves: &[PlacedLeaf], siblings: &[Node]) -> bool {
+	top(root.leaves, context, leaves, siblings) == Some(root.node)
+}
+
+/// The topmost node to which `leaves` lead with these nodes beside their paths, in a tree of `count`
+/// leaves. `None` when they are no proof of anything.
+pub fn top(count: u32, context: &H256, leaves: &[PlacedLeaf], siblings: &[Node]) -> Option<Node> {
 	let ascending = leaves.windows(2).all(|pair| pair[0].index < pair[1].index);
-	let within = leaves.last().is_some_and(|last| last.index < root.leaves);
-	if !ascending || !within || root.leaves > MAX_LEAVES {
-		return false;
+	let within = leaves.last().is_some_and(|last| last.index < count);
+	if !ascending || !within || count > MAX_LEAVES {
+		return None;
 	}
 	let nodes = leaves
 		.iter()
 		.map(|placed| (placed.index, placed.leaf.node(context)))
 		.collect();
-	climb(root.leaves, nodes, siblings) == Some(root.node)
+	climb(count, nodes, siblings)
 }
 
 /// The node at the top of a tree of so many leaves, from some of them and the nodes beside their

@@ -2,6 +2,7 @@
 //! writing of the rules.
 
 mod channels;
+mod documents;
 mod genesis;
 mod market;
 mod model;
