@@ -1,9 +1,9 @@
 //! What settlement begins with, and how it is put into a chain that runs already.
 
-use frame_support::traits::{fungible::Mutate, GetStorageVersion, OnRuntimeUpgrade};
+use frame_support::traits::{fungible::Mutate, OnRuntimeUpgrade};
 use sp_runtime::{BuildStorage, Perbill};
 
-use crate::{migrations::Open, mock::*, Pallet, SplitParameters, SplitParams};
+use crate::{migrations::Open, mock::*, SplitParameters, SplitParams};
 
 #[test]
 fn the_pot_is_open_and_the_split_set() {
@@ -40,11 +40,9 @@ fn a_running_chain_gets_the_same_by_the_upgrade_and_once() {
 		)
 		.unwrap();
 		SplitParameters::<Test>::kill();
-		frame_support::traits::StorageVersion::new(0).put::<Pallet<Test>>();
 		Open::<Test>::on_runtime_upgrade();
 		assert_eq!(Balances::free_balance(Settlement::pot()), DEPOSIT);
 		assert!(SplitParameters::<Test>::exists());
-		assert_eq!(Settlement::on_chain_storage_version(), 1);
 		let issuance = Balances::total_issuance();
 		Open::<Test>::on_runtime_upgrade();
 		assert_eq!(Balances::total_issuance(), issuance);

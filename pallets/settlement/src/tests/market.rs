@@ -80,29 +80,27 @@ fn identities_do_not_help() {
 }
 
 fn strategy() -> impl Strategy<Value = Vec<Step>> {
-	let round =
-		(0..2usize, 1..500u128, 1..500u128, any::<bool>()).prop_map(|(c, one, two, leaf)| {
-			let fee = (one + two) * 2 * CUC;
-			let pay = if leaf {
-				vec![
-					Step::Settle(c, 1, [one * CUC, two * CUC, 0]),
-					Step::Claim(c, 1, [true, true, false]),
-				]
-			} else {
-				vec![
-					Step::Era,
-					Step::Era,
-					Step::Voucher(c, 0, POST_ERAS + 1, one * CUC),
-				]
-			};
-			let mut steps = vec![
-				Step::Fund(c, fee),
-				Step::Allot(c, 0, one.max(10) * CUC),
-				Step::Era,
-			];
-			steps.extend(pay);
-			steps
+	let round = (0..2usize, 1..500u128, 1..500u128, any::<bool>(), 0..20usize);
+	let round = round.prop_map(|(c, one, two, leaf, pick)| {
+		let fee = (one + two) * 2 * CUC;
+		let mut steps = vec![
+			Step::Fund(c, fee),
+			Step::Allot(c, 0, one.max(10) * CUC),
+			Step::Eras(1),
+		];
+		steps.extend(if leaf {
+			[
+				Step::Settle(c, 1, [one * CUC, two * CUC, 0]),
+				Step::Claim(pick, [true, true, false]),
+			]
+		} else {
+			[
+				Step::Eras(POST_ERAS),
+				Step::Voucher(pick, POST_ERAS + 1, one * CUC),
+			]
 		});
+		steps
+	});
 	let part = prop_oneof![2 => round, 1 => step().prop_map(|step| vec![step])];
 	prop::collection::vec(part, 1..25).prop_map(|parts| parts.concat())
 }
