@@ -190,7 +190,8 @@ impl MinerLedger {
 		Ok(())
 	}
 
-	/// The era was claimed, by its leaf or by the voucher.
+	/// Nothing of the era is at risk any more: its leaf is proven under a root that the chain has, or it
+	/// was claimed.
 	pub fn settled(&mut self, era: EraIndex) {
 		self.unsettled.remove(&era);
 	}
