@@ -13,7 +13,9 @@ pub mod draw;
 pub mod merkle;
 mod role;
 pub mod signing;
+pub mod sum_tree;
 pub mod task;
+pub mod voucher;
 pub mod weight_tree;
 
 pub use role::Role;

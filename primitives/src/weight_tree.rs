@@ -15,10 +15,25 @@
 
 use crate::{draw::Eligible, AccountId, Balance, H256};
 use alloc::vec::Vec;
+use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
+use scale_info::TypeInfo;
 use sp_crypto_hashing::blake2_256;
 
 /// A node as its parent sees it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(
+	Clone,
+	Copy,
+	PartialEq,
+	Eq,
+	Debug,
+	Default,
+	Encode,
+	Decode,
+	DecodeWithMemTracking,
+	MaxEncodedLen,
+	TypeInfo,
+)]
+#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub struct Node {
 	/// Commits to everything below.
 	pub hash: H256,

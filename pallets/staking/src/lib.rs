@@ -13,6 +13,7 @@ pub mod slash;
 pub mod stake;
 pub mod weights;
 
+mod access;
 #[cfg(feature = "runtime-benchmarks")]
 mod benchmarking;
 mod genesis;
@@ -32,6 +33,7 @@ mod mock;
 #[cfg(test)]
 mod tests;
 
+pub use access::OperatorAccess;
 pub use evidence::{Evidence, Signed};
 pub use genesis::{GenesisOperator, GenesisVote};
 pub use pallet::*;

@@ -65,7 +65,7 @@ impl<T: Config> Pallet<T> {
 	}
 
 	/// Suspends an operator and queues a slash, unless one as large is waiting or applied for the era.
-	fn queue_slash(
+	pub(crate) fn queue_slash(
 		operator: &AccountId,
 		era: EraIndex,
 		fraction: Perbill,

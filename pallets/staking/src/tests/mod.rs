@@ -1,6 +1,7 @@
 //! The pallet's tests, by topic. [`support`] has one `assert_<call>` a call, which compares the whole
 //! state that the call touches before and after it.
 
+mod access;
 mod arithmetic;
 mod attacks;
 mod commission;

@@ -1,0 +1,264 @@
+//! Vouchers that are claimed out of the allotment.
+
+use cuckoo_primitives::{signing::sign, Balance, CUC, H256};
+use frame_support::{assert_noop, assert_ok};
+
+use crate::{mock::*, Error, Event, Held};
+
+/// An era in which the miner has earned, and the coordinator has not settled in time.
+fn not_settled(free: Balance, allotment: Balance) -> u32 {
+	back(COORDINATOR, free, MINER, allotment);
+	let worked = era();
+	pass_eras(POST_ERAS + 1);
+	worked
+}
+
+#[test]
+fn an_era_that_was_not_settled_is_claimed_from_the_allotment() {
+	run(|| {
+		let worked = not_settled(100 * CUC, 80 * CUC);
+		let issuance = Balances::total_issuance();
+		assert_ok!(claim_voucher(COORDINATOR, MINER, worked, 75 * CUC));
+		assert_eq!(pool(MINER), 40_075 * CUC);
+		// The levy of a fee of 100 is burned, and nothing issued.
+		assert_eq!(Balances::total_issuance(), issuance - 10 * CUC);
+		assert_eq!(reserve(COORDINATOR).balance, 95 * CUC);
+		assert_eq!(reserve(COORDINATOR).free(), 90 * CUC);
+		assert_eq!(allotment(COORDINATOR, MINER).unwrap().amount, 5 * CUC);
+		assert_eq!(Held::<Test>::get(), 95 * CUC);
+		System::assert_has_event(
+			Event::VoucherClaimed {
+				coordinator: account(COORDINATOR),
+				era: worked,
+				miner: account(MINER),
+				amount: 75 * CUC,
+				allotment: 5 * CUC,
+			}
+			.into(),
+		);
+	});
+}
+
+#[test]
+fn what_cannot_be_burned_now_is_owed() {
+	run(|| {
+		let worked = not_settled(4 * CUC, 75 * CUC);
+		assert_ok!(claim_voucher(COORDINATOR, MINER, worked, 75 * CUC));
+		assert_eq!(reserve(COORDINATOR).owed, 6 * CUC);
+		assert_eq!(reserve(COORDINATOR).free(), 0);
+		assert_noop!(
+			Settlement::withdraw_reserve(signed(COORDINATOR), 1),
+			Error::<Test>::ReserveTooLow
+		);
+		// It is taken from whatever comes in next.
+		let channel = open(APP, COORDINATOR, 100 * CUC);
+		assert_ok!(redeem(APP, COORDINATOR, channel, 10 * CUC));
+		assert_eq!(reserve(COORDINATOR).owed, 0);
+		assert_eq!(reserve(COORDINATOR).free(), 4 * CUC);
+	});
+}
+
+#[test]
+fn replayed_and_reordered_vouchers_are_refused() {
+	run(|| {
+		let worked = not_settled(100 * CUC, 80 * CUC);
+		assert_ok!(claim_voucher(COORDINATOR, MINER, worked, 30 * CUC));
+		for used in [30 * CUC, 29 * CUC, 0] {
+			assert_noop!(
+				claim_voucher(COORDINATOR, MINER, worked, used),
+				Error::<Test>::VoucherUsed
+			);
+		}
+		assert_ok!(claim_voucher(COORDINATOR, MINER, worked, 40 * CUC));
+		assert_eq!(pool(MINER), 40_040 * CUC);
+	});
+}
+
+/// However much a coordinator signs, and to whom: a miner's allotment is its own.
+#[test]
+fn overdrawn_vouchers_take_only_their_own_allotment() {
+	run(|| {
+		back(COORDINATOR, 100 * CUC, MINER, 50 * CUC);
+		back(COORDINATOR, 0, MINER_2, 20 * CUC);
+		let worked = era();
+		pass_eras(POST_ERAS + 1);
+		assert_ok!(claim_voucher(COORDINATOR, MINER_2, worked, Balance::MAX));
+		assert_eq!(pool(MINER_2), 30_020 * CUC);
+		assert_noop!(
+			claim_voucher(COORDINATOR, MINER_2, worked, Balance::MAX),
+			Error::<Test>::AllotmentEmpty
+		);
+		assert_noop!(
+			claim_voucher(COORDINATOR, MINER_3, worked, CUC),
+			Error::<Test>::AllotmentNotFound
+		);
+		assert_ok!(claim_voucher(COORDINATOR, MINER, worked, 50 * CUC));
+	});
+}
+
+#[test]
+fn forged_vouchers_are_refused() {
+	run(|| {
+		let worked = not_settled(100 * CUC, 80 * CUC);
+		let voucher = miner_voucher(COORDINATOR, MINER, worked, CUC);
+		let claim = |worker: u8, voucher: &_, signature| {
+			let voucher: &cuckoo_primitives::voucher::MinerVoucher = voucher;
+			Settlement::claim_voucher(signed(MINER), public(worker), voucher.clone(), signature)
+		};
+		let forged = [
+			sign_with(OTHER, &voucher),
+			sign_with(
+				COORDINATOR,
+				&miner_voucher(COORDINATOR, MINER, worked, 2 * CUC),
+			),
+			sign_with(
+				COORDINATOR,
+				&miner_voucher(COORDINATOR, MINER_2, worked, CUC),
+			),
+			sign_with(
+				COORDINATOR,
+				&miner_voucher(COORDINATOR, MINER, worked + 1, CUC),
+			),
+			sign_with(COORDINATOR, &miner_voucher(OTHER, MINER, worked, CUC)),
+			sign(&H256::zero(), &voucher, &key(COORDINATOR)),
+		];
+		for signature in forged {
+			assert_noop!(
+				claim(COORDINATOR, &voucher, signature),
+				Error::<Test>::SignatureInvalid
+			);
+		}
+		// A key of another coordinator, of the miner itself, and of nobody.
+		for worker in [OTHER, MINER, STRANGER] {
+			assert_noop!(
+				claim(worker, &voucher, sign_with(worker, &voucher)),
+				Error::<Test>::WorkerNotCoordinators
+			);
+		}
+	});
+}
+
+/// The era in the voucher counts, not when it was signed or handed in: neither a coordinator's nor a
+/// miner's clock moves the windows.
+#[test]
+fn vouchers_have_their_time() {
+	run(|| {
+		back(COORDINATOR, 100 * CUC, MINER, 80 * CUC);
+		let worked = era();
+		for _ in 0..=POST_ERAS {
+			for early in [worked, era(), era() + 1, u32::MAX] {
+				assert_noop!(
+					claim_voucher(COORDINATOR, MINER, early, CUC),
+					Error::<Test>::ClaimTooEarly
+				);
+			}
+			pass_eras(1);
+		}
+		assert_ok!(claim_voucher(COORDINATOR, MINER, worked, CUC));
+		pass_eras(CLAIM_ERAS - POST_ERAS - 1);
+		assert_ok!(claim_voucher(COORDINATOR, MINER, worked, 2 * CUC));
+		pass_eras(1);
+		// Expired.
+		assert_noop!(
+			claim_voucher(COORDINATOR, MINER, worked, 3 * CUC),
+			Error::<Test>::ClaimTooLate
+		);
+	});
+}
+
+#[test]
+fn vouchers_of_before_the_allotment_are_not_backed_by_it() {
+	run(|| {
+		pass_eras(1);
+		back(COORDINATOR, 0, MINER, 80 * CUC);
+		pass_eras(POST_ERAS + 1);
+		assert_noop!(
+			claim_voucher(COORDINATOR, MINER, 0, CUC),
+			Error::<Test>::AllotmentNotFound
+		);
+		assert_ok!(claim_voucher(COORDINATOR, MINER, 1, CUC));
+	});
+}
+
+/// A leaf and a voucher of one era are together worth the higher of both, in either order.
+#[test]
+fn leaf_and_voucher_are_not_paid_twice() {
+	for leaf_first in [true, false] {
+		run(|| {
+			back(COORDINATOR, 100 * CUC, MINER, 80 * CUC);
+			let worked = era();
+			pass_eras(1);
+			let tree = settle(COORDINATOR, worked, &[(MINER, 30 * CUC), (MINER_2, CUC)]);
+			pass_eras(POST_ERAS);
+			let before = pool(MINER);
+			if leaf_first {
+				assert_ok!(claim_of(COORDINATOR, worked, &tree, MINER));
+				assert_noop!(
+					claim_voucher(COORDINATOR, MINER, worked, 30 * CUC),
+					Error::<Test>::VoucherUsed
+				);
+				// The settlement is short: the rest comes from the allotment.
+				assert_ok!(claim_voucher(COORDINATOR, MINER, worked, 40 * CUC));
+				// 2 of them were issued, rounded down.
+				assert_eq!(pool(MINER) - before, 42 * CUC - 1);
+			} else {
+				assert_ok!(claim_voucher(COORDINATOR, MINER, worked, 30 * CUC));
+				assert_noop!(
+					claim_of(COORDINATOR, worked, &tree, MINER),
+					Error::<Test>::NothingToClaim
+				);
+				assert_eq!(pool(MINER) - before, 30 * CUC);
+				// No levy: the settlement has paid it. And the coordinator gets the sum back.
+				let fee = 31 * CUC * 4 / 3 + 1;
+				assert_eq!(reserve(COORDINATOR).free(), 100 * CUC - fee);
+				pass_eras(CLAIM_ERAS - POST_ERAS);
+				assert_ok!(Settlement::clean(
+					signed(STRANGER),
+					account(COORDINATOR),
+					worked,
+					1
+				));
+				assert_eq!(reserve(COORDINATOR).free(), 131 * CUC - fee);
+			}
+		});
+	}
+}
+
+#[test]
+fn a_partly_paid_voucher_is_topped_up_by_the_leaf() {
+	run(|| {
+		back(COORDINATOR, 100 * CUC, MINER, 10 * CUC);
+		let worked = era();
+		pass_eras(1);
+		let tree = settle(COORDINATOR, worked, &[(MINER, 30 * CUC), (MINER_2, CUC)]);
+		pass_eras(POST_ERAS);
+		assert_ok!(claim_voucher(COORDINATOR, MINER, worked, 30 * CUC));
+		let before = pool(MINER);
+		assert_ok!(claim_of(COORDINATOR, worked, &tree, MINER));
+		// 20 of 31, and 20/31 of what is issued.
+		let emission = 31 * CUC * 4 / 3 / 20 * 20 / 31;
+		assert_eq!(
+			(pool(MINER) - before - 20 * CUC).abs_diff(emission) / 100,
+			0
+		);
+	});
+}
+
+/// What a key has signed while it was the coordinator's stays good after it was changed.
+#[test]
+fn vouchers_of_a_former_worker_are_good() {
+	run(|| {
+		let worked = not_settled(0, 80 * CUC);
+		let proof = cuckoo_primitives::signing::WorkerProof {
+			operator: account(COORDINATOR),
+			nonce: Staking::worker_nonce(account(COORDINATOR)),
+		};
+		let signature = sign_with(77, &proof);
+		assert_ok!(Staking::set_worker(
+			signed(COORDINATOR),
+			public(77),
+			signature
+		));
+		assert_ok!(claim_voucher(COORDINATOR, MINER, worked, CUC));
+	});
+}
