@@ -33,7 +33,7 @@ def main():
     from pictures import noise
 
     pipeline = OnnxStableDiffusionPipeline.from_pretrained(
-        sys.argv[1], provider="CPUExecutionProvider", sess_options=options
+        sys.argv[1], provider="CPUExecutionProvider", sess_options=options, provider_options=[{}]
     )
     pipeline.set_progress_bar_config(disable=True)
     pipeline.scheduler = DDIMScheduler.from_config(pipeline.scheduler.config)
