@@ -173,7 +173,7 @@ def config_of(module):
     return config.to_dict() if hasattr(config, "to_dict") else json.loads(json.dumps(dict(config), default=str))
 
 
-def export_text(folder, name, model):
+def export_text(folder, name, model, dtype=torch.int64):
     layers = model.config.num_hidden_layers
     hidden = [f"hidden_states.{n}" for n in range(layers + 1)]
 
@@ -185,15 +185,15 @@ def export_text(folder, name, model):
 
     xl = hasattr(model, "text_projection")
     names = ["text_embeds", "last_hidden_state"] if xl else ["last_hidden_state", "pooler_output"]
-    ids = torch.randint(0, END - 1, (2, TOKENS))
+    ids = torch.randint(0, END - 1, (2, TOKENS), dtype=dtype)
     ids[:, -1] = END
     save(folder, name, model, config_of(model), call, {"input_ids": ids}, names + hidden)
 
 
-def export_unet(folder, model, width, dtype, external=False):
+def export_unet(folder, model, width, dtype, external=False, timestep=None):
     inputs = {
         "sample": torch.randn(2, CHANNELS, LATENT, LATENT, dtype=dtype),
-        "timestep": torch.tensor(1.0, dtype=dtype),
+        "timestep": torch.tensor(1.0, dtype=dtype) if timestep is None else timestep,
         "encoder_hidden_states": torch.randn(2, TOKENS, width, dtype=dtype),
     }
     if model.config.time_cond_proj_dim:

@@ -52,8 +52,10 @@ def main():
         norm_num_groups=16,
     )
     families.LATENT, families.SIZE, families.TOKENS = LATENT, 8 * LATENT, TOKENS
-    families.export_text(folder, "text_encoder", text)
-    families.export_unet(folder, unet, WIDTH, torch.float32)
+    # The types that diffusers' own pipeline feeds.
+    families.export_text(folder, "text_encoder", text, torch.int32)
+    timestep = torch.ones(1, dtype=torch.int64)
+    families.export_unet(folder, unet, WIDTH, torch.float32, timestep=timestep)
     families.export_vae(folder, vae, torch.float32)
     own = {"set_alpha_to_one": False, "clip_sample": False}
     families.write_scheduler(folder, DDIMScheduler(**families.STABLE_DIFFUSION, **own))
