@@ -176,23 +176,118 @@ fn every_step_and_picture_is_that_of_diffusers() {
 	assert!(failures.is_empty(), "{failures:#?}");
 }
 
-/// A model whose weights lie in a file beside its graph runs; without that file it does not, and says
-/// which graph it is.
-#[test]
-fn weights_beside_the_graph_are_needed() {
-	let directory = family("sdxl", None);
-	fs::remove_file(directory.path().join("unet/model.onnx_data")).unwrap();
-	let folder = ModelFolder::open(directory.path()).unwrap();
+/// Why the pipeline of a folder does not load; it must be about the UNet's graph.
+fn unet_error(root: &Path) -> Error {
+	let folder = ModelFolder::open(root).unwrap_or_else(|error| panic!("{error}"));
 	let options = LoadOptions {
 		device: Device::Cpu,
 		threads: 1,
 		..LoadOptions::default()
 	};
 	let error = Pipeline::load(&folder, &options).err().unwrap();
-	assert!(
-		matches!(&error, Error::Graph { path, .. } if path.ends_with("unet/model.onnx")),
-		"{error}"
-	);
+	let (Error::Graph { path, .. } | Error::Model { path, .. }) = &error else {
+		panic!("{error}")
+	};
+	assert!(path.ends_with("unet/model.onnx"), "{error}");
+	error
+}
+
+/// A model whose weights lie in a file beside its graph runs; without that file, or with a part of it,
+/// it does not, and says which graph it is.
+#[test]
+fn weights_beside_the_graph_are_needed() {
+	let directory = family("sdxl", None);
+	let path = directory.path().join("unet/model.onnx_data");
+	let weights = fs::read(&path).unwrap();
+	fs::write(&path, &weights[..weights.len() / 2]).unwrap();
+	assert!(matches!(unet_error(directory.path()), Error::Graph { .. }));
+	fs::remove_file(&path).unwrap();
+	assert!(matches!(unet_error(directory.path()), Error::Graph { .. }));
+}
+
+/// A protobuf field that holds bytes, and one that holds a number.
+fn field(number: u8, content: &[u8]) -> Vec<u8> {
+	[
+		&[number << 3 | 2][..],
+		&varint(content.len() as u64),
+		content,
+	]
+	.concat()
+}
+
+fn number(field: u8, value: u64) -> Vec<u8> {
+	[&[field << 3][..], &varint(value)].concat()
+}
+
+fn varint(mut value: u64) -> Vec<u8> {
+	let mut bytes = Vec::new();
+	while value >= 0x80 {
+		bytes.push(value as u8 | 0x80);
+		value >>= 7;
+	}
+	bytes.push(value as u8);
+	bytes
+}
+
+/// An ONNX file with one node, which gives its weight `w` of these dimensions, or its input of this
+/// element type.
+fn small_graph(dimensions: &[u64], element: u64) -> Vec<u8> {
+	let mut weight: Vec<u8> = dimensions
+		.iter()
+		.flat_map(|&size| number(1, size))
+		.collect();
+	weight.extend([number(2, 1), field(8, b"w")].concat());
+	let from: &[u8] = if dimensions.is_empty() {
+		b"sample"
+	} else {
+		b"w"
+	};
+	let node = [
+		field(1, from),
+		field(2, b"out_sample"),
+		field(4, b"Identity"),
+	]
+	.concat();
+	let port = |name: &[u8]| {
+		let kind = field(1, &number(1, element));
+		[field(1, name), field(2, &kind)].concat()
+	};
+	let mut graph = [field(1, &node), field(2, b"g")].concat();
+	if dimensions.is_empty() {
+		graph.extend(field(11, &port(b"sample")));
+	} else {
+		graph.extend(field(5, &weight));
+	}
+	graph.extend(field(12, &port(b"out_sample")));
+	[number(1, 8), field(8, &number(2, 18)), field(7, &graph)].concat()
+}
+
+/// Weights that say that they have exabytes take no memory, and inputs of a type that no model has are
+/// named.
+#[test]
+fn huge_dimensions_and_wrong_types_are_refused() {
+	let directory = family("sd2", None);
+	let path = directory.path().join("unet/model.onnx");
+	for dimensions in [
+		&[1 << 40, 1 << 20][..],
+		&[1 << 62, 4],
+		&[1 << 33],
+		&[u64::MAX],
+	] {
+		fs::write(&path, small_graph(dimensions, 1)).unwrap();
+		let error = unet_error(directory.path());
+		assert!(
+			matches!(error, Error::Graph { .. }),
+			"{dimensions:?}: {error}"
+		);
+	}
+	// ONNX's numbers of 64-bit floats, texts and truth values.
+	for element in [11, 8, 9] {
+		fs::write(&path, small_graph(&[], element)).unwrap();
+		let error = unet_error(directory.path());
+		assert!(matches!(error, Error::Model { .. }), "{element}: {error}");
+		assert!(error.to_string().contains("`sample` of a type"), "{error}");
+	}
 }
 
 #[test]

@@ -307,10 +307,14 @@ impl Pipeline {
 			let problem = format!("{side}; must be a multiple of {multiple} from {least} on");
 			return Err(Error::request("vae_tile", problem));
 		}
+		const PROFILE: &str = ", vae tiles of ";
 		self.vae_tile = side;
+		// Of a former call.
+		if let Some(end) = self.engine_profile.find(PROFILE) {
+			self.engine_profile.truncate(end);
+		}
 		if side > 0 {
-			self.engine_profile
-				.push_str(&format!(", vae tiles of {side}"));
+			self.engine_profile.push_str(&format!("{PROFILE}{side}"));
 		}
 		Ok(())
 	}
