@@ -236,6 +236,12 @@ fn defaults_come_from_the_layout() {
 		assert_eq!(folder.default_scheduler(), scheduler);
 	}
 
+	// A latent consistency model takes few steps, and may have been distilled on few.
+	let few = json!({ "_class_name": "LCMScheduler", "original_inference_steps": 8 });
+	let directory = small_folder(&few);
+	let folder = ModelFolder::open(directory.path()).unwrap();
+	assert_eq!(folder.default_steps(), 4);
+
 	// As Python's json module writes a limit that is none.
 	let directory = small_folder(&json!({}));
 	let config =

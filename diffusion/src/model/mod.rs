@@ -43,6 +43,8 @@ pub const MAX_SIDE: u16 = 2048;
 const MAX_ENLARGEMENT: u32 = 2;
 /// What Stable Diffusion is used with by most.
 const DEFAULT_STEPS: u16 = 25;
+/// What latent consistency models are distilled for.
+const LCM_STEPS: u16 = 4;
 const DEFAULT_GUIDANCE: f32 = 7.5;
 
 /// A model folder that was read, checked and hashed; its graphs are not loaded yet.
@@ -133,7 +135,10 @@ impl ModelFolder {
 				root.file_name()
 					.map_or("model".into(), |name| name.to_string_lossy().into_owned())
 			}),
-			default_steps: extras.default_steps.unwrap_or(DEFAULT_STEPS),
+			default_steps: extras.default_steps.unwrap_or(match scheduler.own_class() {
+				Some(Scheduler::Lcm) => LCM_STEPS,
+				_ => DEFAULT_STEPS,
+			}),
 			default_guidance: extras.default_guidance.unwrap_or(DEFAULT_GUIDANCE),
 			max_side: MAX_SIDE,
 			scheduler,
