@@ -5,7 +5,7 @@
 
 use cuckoo_diffusion::{
 	backend::{Backend, Graph, OnnxRuntime, Port, Tensor},
-	runtime, Control, DeviceClass, Error, ModelFolder, Pipeline, Request,
+	runtime, Control, DeviceClass, Error, ModelFolder, Pipeline, Request, Stop,
 };
 use std::{
 	env,
@@ -42,14 +42,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
 	for threads in THREADS {
 		let inside = Arc::new(AtomicU64::new(0));
-		let backend = Timed {
+		let backend = Arc::new(Timed {
 			inner: OnnxRuntime::cpu(threads),
 			inside: inside.clone(),
-		};
+		});
 		let start = Instant::now();
 		let name = format!("{threads} threads");
 		let mut pipeline =
-			Pipeline::with_backend(&folder, &backend, DeviceClass::Cpu, name, String::new())?;
+			Pipeline::with_backend(&folder, backend, DeviceClass::Cpu, name, String::new())?;
 		println!(
 			"figure: load_{threads}_threads {:.3} seconds",
 			start.elapsed().as_secs_f64()
@@ -113,9 +113,14 @@ impl Graph for TimedGraph {
 		self.inner.outputs()
 	}
 
-	fn run(&mut self, inputs: &[(&str, &Tensor)], output: &str) -> Result<Tensor, Error> {
+	fn run(
+		&mut self,
+		inputs: &[(&str, &Tensor)],
+		outputs: &[&str],
+		stop: &Stop,
+	) -> Result<Vec<Tensor>, Error> {
 		let start = Instant::now();
-		let result = self.inner.run(inputs, output);
+		let result = self.inner.run(inputs, outputs, stop);
 		self.inside
 			.fetch_add(start.elapsed().as_nanos() as u64, Relaxed);
 		result

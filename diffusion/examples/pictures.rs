@@ -14,6 +14,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 	let options = LoadOptions {
 		device: Device::Cpu,
 		threads: 1,
+		..LoadOptions::default()
 	};
 	let mut pipeline = Pipeline::load(&folder, &options)?;
 	fs::create_dir_all(output)?;

@@ -46,10 +46,10 @@ def philox(counter, key):
     return c
 
 
-def noise(seed, count):
+def noise(seed, count, stream=0):
     blocks = np.arange((count + 3) // 4, dtype=np.uint64)
     zero = np.zeros_like(blocks)
-    words = philox((blocks, zero, zero, zero), (seed & 0xFFFFFFFF, seed >> 32))
+    words = philox((blocks, zero, zero + np.uint64(stream), zero), (seed & 0xFFFFFFFF, seed >> 32))
     numbers = []
     for a, b in ((words[0], words[1]), (words[2], words[3])):
         radius = np.sqrt(-2 * np.log((a.astype(np.float64) + 1) / 2**32))

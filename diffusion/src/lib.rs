@@ -2,7 +2,7 @@
 //!
 //! The engine runs pipelines in the folder layout that Hugging Face diffusers and optimum export
 //! (`model_index.json`, `tokenizer/`, `text_encoder/`, `unet/`, `vae_decoder/`, `scheduler/`): what
-//! runs the small model of this repository runs Stable Diffusion 1.5. It knows no network and no
+//! runs the small model of this repository runs Stable Diffusion 1 and 2, XL, Turbo and LCM. It knows no network and no
 //! chain.
 //!
 //! ```no_run
@@ -26,9 +26,9 @@
 //! | [`backend`] | what the pipeline asks of a graph; ONNX Runtime, and an analytic stand-in for tests of the logic |
 //! | [`model`] | the folder: layout, limits, identity |
 //! | [`text`] | CLIP's tokenizer: a prompt to ids |
-//! | [`schedulers`] | the arithmetic of the steps: DDIM, Euler |
+//! | [`schedulers`] | the arithmetic of the steps: DDIM, Euler, PNDM, DPM++, UniPC, LCM |
 //! | [`rng`] | the noise of a seed |
-//! | [`pipeline`] | one request to one picture |
+//! | [`pipeline`] | one request to its pictures, and one step of one again |
 //! | [`png`] | the picture to a file and back |
 //!
 //! # Determinism
@@ -53,13 +53,15 @@ pub mod png;
 pub mod rng;
 pub mod runtime;
 pub mod schedulers;
+mod stop;
 pub mod text;
 
 pub use device::{Device, DeviceClass, InvalidDevice};
 pub use error::Error;
 pub use model::ModelFolder;
 pub use pipeline::{
-	Control, LoadOptions, Picture, Pipeline, Progress, Request, Trajectory, MAX_PROMPT_BYTES,
-	MAX_STEPS,
+	Control, LoadOptions, Mask, Options, Picture, Pipeline, Preview, Progress, Request, Start,
+	StepError, Trajectory, MAX_PROMPT_BYTES, MAX_STEPS,
 };
 pub use schedulers::Scheduler;
+pub use stop::Stop;

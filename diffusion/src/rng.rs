@@ -14,10 +14,23 @@ use crate::math;
 
 /// What a stream of noise is for; each has its own numbers under one seed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[repr(u32)]
 pub enum Stream {
-	/// The latents before the first step.
-	InitialNoise = 0,
+	/// The latents before the first step: stream 0.
+	InitialNoise,
+	/// What a picture's latents are drawn with where a picture is given: stream 1.
+	Picture,
+	/// What this step adds, the first being 0, where a scheduler adds noise: stream 2 + step.
+	Step(u16),
+}
+
+impl Stream {
+	fn number(self) -> u32 {
+		match self {
+			Self::InitialNoise => 0,
+			Self::Picture => 1,
+			Self::Step(step) => 2 + u32::from(step),
+		}
+	}
 }
 
 const WORDS: usize = 4;
@@ -56,7 +69,10 @@ pub fn normal(seed: u64, stream: Stream, count: usize) -> Vec<f32> {
 	let key = [seed as u32, (seed >> 32) as u32];
 	let mut numbers = Vec::with_capacity(count + WORDS);
 	for block in 0..count.div_ceil(WORDS) as u64 {
-		let words = philox([block as u32, (block >> 32) as u32, stream as u32, 0], key);
+		let words = philox(
+			[block as u32, (block >> 32) as u32, stream.number(), 0],
+			key,
+		);
 		for pair in words.chunks_exact(2) {
 			numbers.extend(box_muller(pair[0], pair[1]));
 		}

@@ -106,26 +106,184 @@ impl Tokenizer {
 
 	/// The ids of a prompt. What does not fit is cut, as CLIP was trained.
 	pub fn encode(&self, prompt: &str) -> Result<Tokens, Error> {
-		const ENDS: usize = 2;
-		let encoding = self
-			.inner
-			.encode_fast(prompt, false)
-			.map_err(|error| Error::request("prompt", format!("cannot be read: {error}")))?;
-		let words = encoding.get_ids();
-		let kept = words.len().min(self.length.saturating_sub(ENDS));
-		let mut ids = Vec::with_capacity(self.length);
-		ids.push(self.start);
-		ids.extend(&words[..kept]);
-		ids.push(self.end);
-		ids.resize(self.length.max(ENDS), self.padding);
+		let mut chunks = self.chunks(&[(prompt.to_owned(), 1.0)])?.into_iter();
+		let ids = chunks.next().map(|chunk| chunk.ids).unwrap_or_default();
 		Ok(Tokens {
 			ids,
-			cut: words.len() - kept,
+			cut: chunks.map(|chunk| chunk.words).sum(),
 		})
+	}
+
+	/// The ids of a weighted prompt, in as many chunks of the model's length as it takes: one at
+	/// least.
+	pub fn chunks(&self, parts: &[(String, f32)]) -> Result<Vec<Chunk>, Error> {
+		const ENDS: usize = 2;
+		let mut words: Vec<(u32, f32)> = Vec::new();
+		for (part, weight) in parts {
+			let encoding = self
+				.inner
+				.encode_fast(part.as_str(), false)
+				.map_err(|error| Error::request("prompt", format!("cannot be read: {error}")))?;
+			words.extend(encoding.get_ids().iter().map(|&id| (id, *weight)));
+		}
+		let room = self.length.saturating_sub(ENDS).max(1);
+		let mut chunks: Vec<Chunk> = words.chunks(room).map(|words| self.chunk(words)).collect();
+		if chunks.is_empty() {
+			chunks.push(self.empty_chunk());
+		}
+		Ok(chunks)
+	}
+
+	/// The chunk of an empty prompt.
+	pub fn empty_chunk(&self) -> Chunk {
+		self.chunk(&[])
+	}
+
+	/// Start, words, end, padding.
+	fn chunk(&self, words: &[(u32, f32)]) -> Chunk {
+		let words = &words[..words.len().min(self.length.saturating_sub(2))];
+		let length = self.length.max(2);
+		let mut chunk = Chunk {
+			ids: vec![self.start],
+			weights: vec![1.0],
+			words: words.len(),
+		};
+		chunk.ids.extend(words.iter().map(|(id, _)| id));
+		chunk.weights.extend(words.iter().map(|(_, weight)| weight));
+		chunk.ids.push(self.end);
+		chunk.ids.resize(length, self.padding);
+		chunk.weights.resize(length, 1.0);
+		chunk
 	}
 
 	/// The length of every answer, in tokens.
 	pub fn length(&self) -> usize {
 		self.length
+	}
+}
+
+/// Ids for one run of the text encoder.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Chunk {
+	/// Start, words, end, padding: always as many as the model's length.
+	pub ids: Vec<u32>,
+	/// How much each counts.
+	pub weights: Vec<f32>,
+	/// How many of them are the prompt's own.
+	pub words: usize,
+}
+
+/// Weights that are taken; others are brought to the nearest.
+const WEIGHTS: std::ops::RangeInclusive<f32> = 0.0..=10.0;
+
+/// A prompt's parts with their weights, by the notation that Stable Diffusion's users write: `(words)`
+/// counts 1.1 times, `(words:1.3)` 1.3 times, `[words]` 1/1.1 times, brackets within brackets multiply,
+/// and a backslash makes a bracket a mere character. What is not closed counts to the end.
+pub fn weights(prompt: &str) -> Vec<(String, f32)> {
+	const STEP: f32 = 1.1;
+	let mut parts: Vec<(String, f32)> = Vec::new();
+	// Where each open bracket's parts begin.
+	let (mut round, mut square) = (Vec::new(), Vec::new());
+	let mut text = String::new();
+	let mut rest = prompt.chars().peekable();
+	fn flush(text: &mut String, parts: &mut Vec<(String, f32)>) {
+		if !text.is_empty() {
+			parts.push((std::mem::take(text), 1.0));
+		}
+	}
+	fn multiply(parts: &mut [(String, f32)], by: f32) {
+		parts.iter_mut().for_each(|(_, weight)| *weight *= by);
+	}
+	while let Some(character) = rest.next() {
+		match character {
+			'\\' if rest.peek().is_some_and(|next| "()[]\\".contains(*next)) => {
+				text.extend(rest.next());
+			},
+			'(' => {
+				flush(&mut text, &mut parts);
+				round.push(parts.len());
+			},
+			'[' => {
+				flush(&mut text, &mut parts);
+				square.push(parts.len());
+			},
+			')' if !round.is_empty() => {
+				let explicit = text.rsplit_once(':').and_then(|(words, number)| {
+					let weight: f32 = number.trim().parse().ok()?;
+					weight.is_finite().then(|| (words.to_owned(), weight))
+				});
+				let by = explicit.map_or(STEP, |(words, weight)| {
+					text = words;
+					weight
+				});
+				flush(&mut text, &mut parts);
+				let from = round.pop().unwrap_or(parts.len());
+				multiply(&mut parts[from..], by);
+			},
+			']' if !square.is_empty() => {
+				flush(&mut text, &mut parts);
+				let from = square.pop().unwrap_or(parts.len());
+				multiply(&mut parts[from..], 1.0 / STEP);
+			},
+			_ => text.push(character),
+		}
+	}
+	flush(&mut text, &mut parts);
+	for from in round {
+		multiply(&mut parts[from..], STEP);
+	}
+	for from in square {
+		multiply(&mut parts[from..], 1.0 / STEP);
+	}
+	for (_, weight) in &mut parts {
+		*weight = weight.clamp(*WEIGHTS.start(), *WEIGHTS.end());
+	}
+	parts
+}
+
+#[cfg(test)]
+mod tests {
+	use super::*;
+	use proptest::prelude::*;
+
+	#[track_caller]
+	fn check(prompt: &str, expected: &[(&str, f32)]) {
+		let parts = weights(prompt);
+		assert_eq!(parts.len(), expected.len(), "{parts:?}");
+		for ((text, weight), (expected, number)) in parts.iter().zip(expected) {
+			assert_eq!(text, expected);
+			assert!((weight - number).abs() < 1e-5, "{parts:?}");
+		}
+	}
+
+	#[test]
+	fn brackets_are_weights() {
+		check("a red apple", &[("a red apple", 1.0)]);
+		check("", &[]);
+		check(
+			"a (red) apple",
+			&[("a ", 1.0), ("red", 1.1), (" apple", 1.0)],
+		);
+		check("(red:1.3) apple", &[("red", 1.3), (" apple", 1.0)]);
+		check("((red))", &[("red", 1.21)]);
+		check("[red]", &[("red", 1.0 / 1.1)]);
+		check("(a [b] c:2)", &[("a ", 2.0), ("b", 2.0 / 1.1), (" c", 2.0)]);
+		check("\\(red\\)", &[("(red)", 1.0)]);
+		check("(red", &[("red", 1.1)]);
+		check("red)", &[("red)", 1.0)]);
+		check("(red:x)", &[("red:x", 1.1)]);
+		check("(red:-3)", &[("red", 0.0)]);
+		check("(red:1e30)", &[("red", 10.0)]);
+		check("(red:nan)", &[("red:nan", 1.1)]);
+		check("()", &[]);
+	}
+
+	proptest! {
+		#[test]
+		fn any_text_has_weights_within_the_limits(prompt in "[a-c()\\[\\]:0-9.\\\\ ]{0,60}") {
+			for (_, weight) in weights(&prompt) {
+				prop_assert!(WEIGHTS.contains(&weight));
+			}
+		}
 	}
 }

@@ -5,8 +5,8 @@ mod common;
 
 use common::{default_model, reference, reference_json, small_folder};
 use cuckoo_diffusion::{
-	png, runtime, Control, Device, DeviceClass, Error, LoadOptions, ModelFolder, Picture, Pipeline,
-	Request, Scheduler,
+	png, runtime, Control, Device, DeviceClass, Error, LoadOptions, ModelFolder, Options, Picture,
+	Pipeline, Request, Scheduler,
 };
 use serde_json::json;
 use std::fs;
@@ -19,6 +19,7 @@ fn pipeline(threads: usize) -> Pipeline {
 	let options = LoadOptions {
 		device: Device::Cpu,
 		threads,
+		..LoadOptions::default()
 	};
 	Pipeline::load(&folder(), &options).unwrap_or_else(|error| panic!("{error}"))
 }
@@ -51,6 +52,7 @@ fn pictures_are_those_of_diffusers() {
 		height: 64,
 		guidance,
 		scheduler,
+		options: Options::default(),
 	};
 	// As in reference/pictures.py.
 	for (name, request) in [
@@ -222,6 +224,7 @@ fn graphs_that_onnx_runtime_refuses_are_named() {
 	let options = LoadOptions {
 		device: Device::Cpu,
 		threads: 1,
+		..LoadOptions::default()
 	};
 	let error = Pipeline::load(&folder, &options).err().unwrap();
 	assert!(
@@ -236,6 +239,7 @@ fn a_missing_gpu_is_an_error_and_not_the_cpu() {
 	let options = LoadOptions {
 		device: Device::Cuda(999),
 		threads: 1,
+		..LoadOptions::default()
 	};
 	let error = Pipeline::load(&folder(), &options).err().unwrap();
 	assert!(

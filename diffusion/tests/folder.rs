@@ -101,8 +101,13 @@ fn damaged_files_are_named() {
 		),
 		(
 			"scheduler/scheduler_config.json",
-			r#"{"use_karras_sigmas":true}"#,
-			"use_karras_sigmas",
+			r#"{"use_beta_sigmas":true}"#,
+			"use_beta_sigmas",
+		),
+		(
+			"scheduler/scheduler_config.json",
+			r#"{"_class_name":"DPMSolverMultistepScheduler","algorithm_type":"dpmsolver"}"#,
+			"algorithm_type",
 		),
 		(
 			"scheduler/scheduler_config.json",
@@ -202,7 +207,7 @@ fn links_out_of_the_folder_are_refused() {
 
 #[test]
 fn defaults_come_from_the_layout() {
-	let stable_diffusion = json!({ "_class_name": "PNDMScheduler", "steps_offset": 1 });
+	let stable_diffusion = json!({ "_class_name": "HeunDiscreteScheduler", "steps_offset": 1 });
 	let directory = small_folder(&stable_diffusion);
 	let folder = ModelFolder::open(directory.path()).unwrap();
 	assert_eq!(
@@ -212,12 +217,37 @@ fn defaults_come_from_the_layout() {
 	assert_eq!(
 		folder.default_scheduler(),
 		Scheduler::Ddim,
-		"the nearest to PNDM that there is"
+		"what every model runs with"
 	);
 	assert_eq!(
 		folder.name(),
 		directory.path().file_name().unwrap().to_str().unwrap()
 	);
+
+	for (class, scheduler) in [
+		("PNDMScheduler", Scheduler::Pndm),
+		("EulerAncestralDiscreteScheduler", Scheduler::EulerAncestral),
+		("DPMSolverMultistepScheduler", Scheduler::DpmPlusPlus2m),
+		("UniPCMultistepScheduler", Scheduler::UniPc),
+		("LCMScheduler", Scheduler::Lcm),
+	] {
+		let directory = small_folder(&json!({ "_class_name": class }));
+		let folder = ModelFolder::open(directory.path()).unwrap();
+		assert_eq!(folder.default_scheduler(), scheduler);
+	}
+
+	// A latent consistency model takes few steps, and may have been distilled on few.
+	let few = json!({ "_class_name": "LCMScheduler", "original_inference_steps": 8 });
+	let directory = small_folder(&few);
+	let folder = ModelFolder::open(directory.path()).unwrap();
+	assert_eq!(folder.default_steps(), 4);
+
+	// As Python's json module writes a limit that is none.
+	let directory = small_folder(&json!({}));
+	let config =
+		"{\"_class_name\": \"DPMSolverMultistepScheduler\", \"lambda_min_clipped\": -Infinity}";
+	write(directory.path(), "scheduler/scheduler_config.json", config);
+	assert!(ModelFolder::open(directory.path()).is_ok());
 
 	let directory = small_folder(&json!({ "_class_name": "EulerDiscreteScheduler" }));
 	write(directory.path(), "cuckoo.json", r#"{"max_size":30}"#);

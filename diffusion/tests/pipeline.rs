@@ -70,7 +70,22 @@ fn every_scheduler_and_prediction_arrives_at_the_picture() {
 					"clip_sample": false,
 					"timestep_spacing": spacing,
 					"prediction_type": prediction,
+					"skip_prk_steps": true,
+					"set_alpha_to_one": true,
 				});
+				if scheduler
+					.plan(&serde_json::from_value(config.clone()).unwrap(), 10)
+					.is_err()
+				{
+					assert_eq!(prediction, "sample", "{scheduler}");
+					continue;
+				}
+				// diffusers' PNDM mixes predictions of several steps as they are, and v is not the same
+				// at each; over linspace its strides are not those of its timesteps. Neither arrives.
+				let uneven = prediction == "v_prediction" || spacing == "linspace";
+				if scheduler == Scheduler::Pndm && uneven {
+					continue;
+				}
 				let (_directory, folder, mut pipeline) = small_pipeline(&config, |_| ());
 				let mut request = Request::new(&folder, "a fox", 5);
 				request.steps = 10;
@@ -167,6 +182,7 @@ fn noise_and_steps_have_the_same_bits_everywhere() {
 			"beta_schedule": "squaredcos_cap_v2",
 			"prediction_type": "v_prediction",
 			"clip_sample": false,
+			"skip_prk_steps": true,
 		});
 		let (_directory, folder, mut pipeline) = small_pipeline(&config, |_| ());
 		let mut request = Request::new(&folder, "a fox", 0x0123_4567_89ab_cdef);
@@ -176,7 +192,16 @@ fn noise_and_steps_have_the_same_bits_everywhere() {
 		blake3::hash(&leaves).to_hex()[..16].to_owned()
 	};
 	let digests = Scheduler::ALL.map(digest);
-	assert_eq!(digests, ["ffda33622fbd2540", "47ee9f601f8af4f1"]);
+	let expected = [
+		"ffda33622fbd2540",
+		"47ee9f601f8af4f1",
+		"1240d862d9d57638",
+		"0b9640cbddd5105e",
+		"7e649e1c9e8a1c2a",
+		"8593627998c0c80d",
+		"57b6f6b81c49fa73",
+	];
+	assert_eq!(digests, expected);
 }
 
 #[test]

@@ -14,6 +14,7 @@ const TOLERANCE: f32 = 1e-5;
 struct Reference {
 	start: Vec<f32>,
 	predictions: Vec<Vec<f32>>,
+	noises: Vec<Vec<f32>>,
 	cases: Vec<Case>,
 }
 
@@ -50,7 +51,7 @@ fn close(ours: &[f32], theirs: &[f32], scale: f32, what: &dyn Fn() -> String) {
 #[test]
 fn every_case_agrees_with_diffusers() {
 	let reference: Reference = parse(common::reference_json("schedulers.json"));
-	assert!(reference.cases.len() > 80);
+	assert!(reference.cases.len() > 400);
 	for case in &reference.cases {
 		let what = |step: &str| {
 			format!(
@@ -64,12 +65,9 @@ fn every_case_agrees_with_diffusers() {
 			.unwrap_or_else(|problem| panic!("{problem}: {}", what("")));
 		let scheduler: Scheduler = case.scheduler.parse().unwrap();
 		let mut schedule = scheduler.plan(&config, case.steps).unwrap();
-		assert_eq!(
-			schedule.timesteps(),
-			case.timesteps,
-			"{}",
+		close(schedule.timesteps(), &case.timesteps, 1.0, &|| {
 			what("timesteps")
-		);
+		});
 		close(
 			&[schedule.initial_scale()],
 			&[case.initial_scale],
@@ -83,11 +81,16 @@ fn every_case_agrees_with_diffusers() {
 			.iter()
 			.map(|number| number * scale)
 			.collect();
-		for step in 0..usize::from(case.steps) {
+		for step in 0..case.timesteps.len() {
 			let mut input = sample.clone();
 			schedule.scale_input(step, &mut input);
 			let prediction = &reference.predictions[step % reference.predictions.len()];
-			schedule.step(step, prediction, &mut sample);
+			let noise: &[f32] = if schedule.takes_noise(step) {
+				&reference.noises[step % reference.noises.len()]
+			} else {
+				&[]
+			};
+			schedule.step(step, prediction, noise, &mut sample);
 			if let (Some(theirs), Some(next)) = (case.inputs.get(step), case.samples.get(step)) {
 				close(&input, theirs, scale, &|| what(&format!("input {step}")));
 				close(&sample, next, scale, &|| what(&format!("sample {step}")));
@@ -105,13 +108,15 @@ fn refusal(config: Value) -> String {
 fn options_that_would_be_ignored_are_refused() {
 	for name in [
 		"thresholding",
-		"use_karras_sigmas",
-		"use_exponential_sigmas",
 		"use_beta_sigmas",
+		"use_lu_lambdas",
+		"use_flow_sigmas",
 	] {
 		assert!(refusal(json!({ name: true })).contains(name));
 	}
-	assert!(refusal(json!({ "interpolation_type": "log_linear" })).contains("interpolation_type"));
+	let both = json!({ "use_karras_sigmas": true, "use_exponential_sigmas": true });
+	assert!(refusal(both).contains("together"));
+	assert!(refusal(json!({ "interpolation_type": "cubic" })).contains("interpolation_type"));
 	assert!(refusal(json!({ "timestep_type": "continuous" })).contains("timestep_type"));
 	assert!(refusal(json!({ "rescale_betas_zero_snr": true })).contains("zero_snr"));
 }
@@ -128,6 +133,10 @@ fn numbers_that_make_no_schedule_are_refused() {
 		json!({ "beta_start": -0.1, "beta_schedule": "scaled_linear" }),
 		json!({ "trained_betas": [0.1, 0.2] }),
 		json!({ "trained_betas": [], "num_train_timesteps": 2 }),
+		json!({ "sigma_min": 0.0 }),
+		json!({ "sigma_max": -1.0 }),
+		json!({ "sigma_max": 1e300 }),
+		json!({ "timestep_scaling": 0.0 }),
 	] {
 		refusal(config);
 	}
@@ -139,6 +148,7 @@ fn steps_beyond_the_training_are_refused() {
 	for scheduler in Scheduler::ALL {
 		assert!(scheduler.plan(&config, 0).is_err());
 		assert!(scheduler.plan(&config, 1001).is_err());
+		assert!(scheduler.plan(&config, u16::MAX).is_err());
 	}
 	// The first of 1000 leading timesteps would be 1000: diffusers fails with an index error there.
 	assert!(Scheduler::Ddim.plan(&config, 1000).is_err());
@@ -146,11 +156,73 @@ fn steps_beyond_the_training_are_refused() {
 	assert!(Scheduler::Ddim.plan(&far, 10).is_err());
 }
 
+#[test]
+fn what_a_scheduler_cannot_do_is_said() {
+	use Scheduler::*;
+	for (scheduler, config, because) in [
+		(
+			Pndm,
+			json!({ "prediction_type": "sample" }),
+			"sample prediction",
+		),
+		(
+			EulerAncestral,
+			json!({ "prediction_type": "sample" }),
+			"sample prediction",
+		),
+		(DpmPlusPlus2m, json!({ "solver_order": 4 }), "solver_order"),
+		(DpmPlusPlus2m, json!({ "solver_order": 0 }), "solver_order"),
+		(
+			DpmPlusPlus2m,
+			json!({ "algorithm_type": "dpmsolver" }),
+			"algorithm_type",
+		),
+		(
+			DpmPlusPlus2m,
+			json!({ "lambda_min_clipped": 99.0 }),
+			"lambda_min_clipped",
+		),
+		(UniPc, json!({ "predict_x0": false }), "predict_x0"),
+		(
+			UniPc,
+			json!({ "lower_order_final": false }),
+			"lower_order_final",
+		),
+		(
+			Lcm,
+			json!({ "original_inference_steps": 0 }),
+			"original_inference_steps",
+		),
+		(
+			Lcm,
+			json!({ "original_inference_steps": 5 }),
+			"original_inference_steps",
+		),
+		(
+			Lcm,
+			json!({ "original_inference_steps": 2000 }),
+			"original_inference_steps",
+		),
+	] {
+		let error = scheduler.plan(&parse(config), 7).err().unwrap();
+		assert!(error.contains(because), "{scheduler}: {error}");
+	}
+	assert!(Pndm.plan(&parse(json!({})), 3).is_err(), "no warm-up fits");
+}
+
+#[test]
+fn names_and_schedulers_are_each_others_inverse() {
+	for scheduler in Scheduler::ALL {
+		assert_eq!(scheduler.to_string().parse(), Ok(scheduler));
+	}
+	assert!("DDIM".parse::<Scheduler>().is_err());
+}
+
 proptest! {
 	/// Timesteps fall, and lie in the training.
 	#[test]
 	fn timesteps_fall(
-		steps in 1u16..=500,
+		steps in 4u16..=240,
 		train in 500u32..2000,
 		spacing in prop::sample::select(vec!["leading", "trailing", "linspace"]),
 	) {
@@ -158,12 +230,18 @@ proptest! {
 			"num_train_timesteps": train,
 			"timestep_spacing": spacing,
 			"beta_end": 0.001,
+			"skip_prk_steps": true,
+			"original_inference_steps": 250,
 		}));
 		for scheduler in Scheduler::ALL {
 			let schedule = scheduler.plan(&config, steps).unwrap();
 			let timesteps = schedule.timesteps();
-			prop_assert_eq!(timesteps.len(), usize::from(steps));
-			prop_assert!(timesteps.windows(2).all(|pair| pair[0] > pair[1]));
+			// PNDM takes its second timestep twice.
+			let again = usize::from(scheduler == Scheduler::Pndm);
+			prop_assert_eq!(timesteps.len(), usize::from(steps) + again);
+			let equal = timesteps.windows(2).filter(|pair| pair[0] == pair[1]).count();
+			prop_assert_eq!(equal, again);
+			prop_assert!(timesteps.windows(2).all(|pair| pair[0] >= pair[1]));
 			prop_assert!(timesteps.iter().all(|timestep| (0.0..train as f32).contains(timestep)));
 		}
 	}

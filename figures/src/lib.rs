@@ -13,6 +13,8 @@ use std::{
 pub enum Unit {
 	/// Nothing: one quantity by another of the same kind.
 	Ratio,
+	/// Hundredths.
+	Percent,
 	/// Microseconds.
 	Micros,
 	/// Milliseconds.
@@ -33,6 +35,7 @@ impl fmt::Display for Unit {
 	fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
 		f.write_str(match self {
 			Unit::Ratio => "ratio",
+			Unit::Percent => "percent",
 			Unit::Micros => "us",
 			Unit::Millis => "ms",
 			Unit::Seconds => "s",

@@ -3,6 +3,7 @@
 use crate::{
 	doctor::DoctorArgs, generate::GenerateArgs, link::is_http_url, models::MODEL_VARIABLE,
 	run::RunArgs, trust::Trust, ui::LogFormat, verify_draw::VerifyDrawArgs,
+	verify_step::VerifyStepArgs,
 };
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
@@ -37,6 +38,8 @@ pub enum Command {
 	Doctor(DoctorArgs),
 	/// Recompute the draw of a task from public data.
 	VerifyDraw(VerifyDrawArgs),
+	/// Run steps of a picture again from its trajectory, and compare.
+	VerifyStep(VerifyStepArgs),
 }
 
 /// How pictures are made.
@@ -52,6 +55,9 @@ pub struct EngineArgs {
 	/// Threads on the CPU; 0 lets the engine choose: one for small models, else one a physical core.
 	#[arg(long, value_name = "N", default_value_t = 0)]
 	pub threads: u16,
+	/// Decode larger pictures in tiles of this many pixels a side, to save memory; 0 for whole ones.
+	#[arg(long, value_name = "PIXELS", default_value_t = 0)]
+	pub vae_tile: u16,
 	/// ONNX Runtime's library, or its folder.
 	#[arg(long, value_name = "PATH")]
 	pub onnxruntime: Option<PathBuf>,
@@ -73,6 +79,7 @@ impl EngineArgs {
 		LoadOptions {
 			device: self.device,
 			threads: usize::from(self.threads),
+			vae_tile: self.vae_tile,
 		}
 	}
 }

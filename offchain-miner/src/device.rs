@@ -3,6 +3,7 @@
 
 use crate::outbox::Painting;
 use cuckoo_coordinator_api::task::ModelInfo;
+use cuckoo_diffusion::Stop;
 use cuckoo_primitives::task::{DeviceClass, TaskSpec};
 use std::{
 	panic::{catch_unwind, AssertUnwindSafe},
@@ -10,7 +11,7 @@ use std::{
 	thread,
 };
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 /// Jobs that may wait for the device. More than one coordinator may hand out a task at the same
 /// moment; what would wait longer than that is given back.
@@ -24,6 +25,16 @@ pub trait Engine {
 		spec: &TaskSpec,
 		observe: &mut dyn FnMut(u16) -> Go,
 	) -> Result<Painting, PaintError>;
+
+	/// The same, and `stop` ends it in the middle of a step, if the engine can do that.
+	fn paint_until(
+		&mut self,
+		spec: &TaskSpec,
+		_stop: &Stop,
+		observe: &mut dyn FnMut(u16) -> Go,
+	) -> Result<Painting, PaintError> {
+		self.paint(spec, observe)
+	}
 }
 
 /// Whether to go on.
@@ -82,6 +93,9 @@ struct Job {
 	spec: TaskSpec,
 	steps: watch::Sender<u16>,
 	stop: CancellationToken,
+	/// Ends a step that is under way.
+	halt: Stop,
+	_watcher: AbortOnDropHandle<()>,
 	reply: oneshot::Sender<Result<Painting, PaintError>>,
 	_load: Load,
 }
@@ -158,15 +172,23 @@ impl Device {
 		self.load.subscribe()
 	}
 
-	/// Hands a job to the device.
+	/// Hands a job to the device. Must be called on the network's runtime, which watches the switch.
 	pub fn submit(&self, spec: TaskSpec) -> Result<Running, QueueFull> {
 		let (steps_sender, steps) = watch::channel(0);
 		let (reply_sender, reply) = oneshot::channel();
 		let stop = CancellationToken::new();
+		let (halt, cancelled) = (Stop::new(), stop.clone().cancelled_owned());
+		let switch = halt.clone();
+		let watcher = tokio::spawn(async move {
+			cancelled.await;
+			switch.stop();
+		});
 		let job = Job {
 			spec,
 			steps: steps_sender,
 			stop: stop.clone(),
+			halt,
+			_watcher: AbortOnDropHandle::new(watcher),
 			reply: reply_sender,
 			_load: Load::new(&self.load),
 		};
@@ -181,11 +203,13 @@ fn work(mut engine: impl Engine, mut queue: mpsc::Receiver<Job>) {
 			spec,
 			steps,
 			stop,
+			halt,
+			_watcher,
 			reply,
 			_load,
 		} = job;
 		// The one who asked may be gone; then nobody hears the reply.
-		let _ = reply.send(paint(&mut engine, &spec, &steps, &stop));
+		let _ = reply.send(paint(&mut engine, &spec, &steps, &stop, &halt));
 	}
 }
 
@@ -194,6 +218,7 @@ fn paint(
 	spec: &TaskSpec,
 	steps: &watch::Sender<u16>,
 	stop: &CancellationToken,
+	halt: &Stop,
 ) -> Result<Painting, PaintError> {
 	if stop.is_cancelled() {
 		return Err(PaintError::Stopped);
@@ -208,7 +233,10 @@ fn paint(
 	};
 	// A bug that a prompt can reach must not end the miner. The engine holds no state across paintings
 	// that a panic could leave half changed: each starts from the loaded model.
-	catch_unwind(AssertUnwindSafe(|| engine.paint(spec, &mut observe))).unwrap_or_else(|_| {
+	catch_unwind(AssertUnwindSafe(|| {
+		engine.paint_until(spec, halt, &mut observe)
+	}))
+	.unwrap_or_else(|_| {
 		Err(PaintError::Failed(
 			"the engine panicked; see the log".into(),
 		))

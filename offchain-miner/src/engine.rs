@@ -3,10 +3,12 @@
 use crate::{
 	device::{DeviceError, Engine, Go, PaintError, Profile},
 	outbox::Painting,
+	trajectory,
 };
 use cuckoo_coordinator_api::{limits, task::ModelInfo};
 use cuckoo_diffusion::{
-	png, runtime, Control, Error, LoadOptions, ModelFolder, Pipeline, Request, Scheduler,
+	png, runtime, Control, Error, LoadOptions, ModelFolder, Options, Pipeline, Request, Scheduler,
+	Stop,
 };
 use cuckoo_primitives::{
 	merkle,
@@ -22,6 +24,7 @@ pub struct DiffusionEngine {
 	folders: Vec<ModelFolder>,
 	options: LoadOptions,
 	loaded: Loaded,
+	trajectory: Option<PathBuf>,
 }
 
 struct Loaded {
@@ -38,6 +41,8 @@ pub struct Setup {
 	pub folders: Vec<ModelFolder>,
 	/// Device and threads.
 	pub options: LoadOptions,
+	/// Where the trajectory of each painting is written, over the one before.
+	pub trajectory: Option<PathBuf>,
 }
 
 /// Loads the library and the first model. Blocks for seconds.
@@ -46,6 +51,7 @@ pub fn open(setup: Setup) -> Result<(DiffusionEngine, Profile), DeviceError> {
 		library,
 		folders,
 		options,
+		trajectory,
 	} = setup;
 	runtime::init(library.as_deref()).map_err(|error| DeviceError::Engine(error.to_string()))?;
 	let first = folders
@@ -70,6 +76,7 @@ pub fn open(setup: Setup) -> Result<(DiffusionEngine, Profile), DeviceError> {
 			folder: 0,
 			pipeline,
 		},
+		trajectory,
 	};
 	Ok((engine, profile))
 }
@@ -98,6 +105,24 @@ pub fn scheduler_kind(scheduler: Scheduler) -> SchedulerKind {
 	match scheduler {
 		Scheduler::Ddim => SchedulerKind::Ddim,
 		Scheduler::Euler => SchedulerKind::Euler,
+		Scheduler::Pndm => SchedulerKind::Pndm,
+		Scheduler::EulerAncestral => SchedulerKind::EulerAncestral,
+		Scheduler::DpmPlusPlus2m => SchedulerKind::DpmPlusPlus2m,
+		Scheduler::UniPc => SchedulerKind::UniPc,
+		Scheduler::Lcm => SchedulerKind::Lcm,
+	}
+}
+
+/// A spec's scheduler as the engine names it.
+pub fn scheduler(kind: SchedulerKind) -> Scheduler {
+	match kind {
+		SchedulerKind::Ddim => Scheduler::Ddim,
+		SchedulerKind::Euler => Scheduler::Euler,
+		SchedulerKind::Pndm => Scheduler::Pndm,
+		SchedulerKind::EulerAncestral => Scheduler::EulerAncestral,
+		SchedulerKind::DpmPlusPlus2m => Scheduler::DpmPlusPlus2m,
+		SchedulerKind::UniPc => Scheduler::UniPc,
+		SchedulerKind::Lcm => Scheduler::Lcm,
 	}
 }
 
@@ -134,11 +159,23 @@ impl Engine for DiffusionEngine {
 		spec: &TaskSpec,
 		observe: &mut dyn FnMut(u16) -> Go,
 	) -> Result<Painting, PaintError> {
+		self.paint_until(spec, &Stop::new(), observe)
+	}
+
+	fn paint_until(
+		&mut self,
+		spec: &TaskSpec,
+		stop: &Stop,
+		observe: &mut dyn FnMut(u16) -> Go,
+	) -> Result<Painting, PaintError> {
+		let keep = self.trajectory.clone();
 		let (model, pipeline) = self.pipeline(&spec.model)?;
 		let picture = pipeline
-			.generate(
+			.generate_until(
 				&request(spec),
-				&mut |progress| match observe(progress.step) {
+				stop,
+				// PNDM runs the UNet more often than it has steps; a task has no more than it asked for.
+				&mut |progress| match observe(progress.step.min(spec.steps)) {
 					Go::On => Control::Continue,
 					Go::Stop => Control::Cancel,
 				},
@@ -153,6 +190,10 @@ impl Engine for DiffusionEngine {
 			.iter()
 			.map(|leaf| merkle::leaf_hash(leaf))
 			.collect();
+		if let Some(path) = keep {
+			trajectory::write(&path, spec, &picture.trajectory.leaves)
+				.map_err(|error| PaintError::Failed(format!("{error:#}")))?;
+		}
 		let parameters = parameters(spec, model);
 		let parameters: Vec<(&str, &str)> = parameters
 			.iter()
@@ -170,7 +211,8 @@ impl Engine for DiffusionEngine {
 	}
 }
 
-fn request(spec: &TaskSpec) -> Request {
+/// What the engine is asked for a task.
+pub fn request(spec: &TaskSpec) -> Request {
 	Request {
 		prompt: spec.prompt.clone(),
 		negative_prompt: spec.negative_prompt.clone(),
@@ -179,20 +221,14 @@ fn request(spec: &TaskSpec) -> Request {
 		width: spec.width,
 		height: spec.height,
 		guidance: spec.guidance_milli as f32 / 1_000.0,
-		scheduler: match spec.scheduler {
-			SchedulerKind::Ddim => Scheduler::Ddim,
-			SchedulerKind::Euler => Scheduler::Euler,
-		},
+		scheduler: scheduler(spec.scheduler),
+		options: Options::default(),
 	}
 }
 
 /// What the PNG says about itself. Nothing but the spec and the model's name: the same task gives
 /// the same bytes.
 fn parameters(spec: &TaskSpec, model: &str) -> Vec<(&'static str, String)> {
-	let scheduler = match spec.scheduler {
-		SchedulerKind::Ddim => "ddim",
-		SchedulerKind::Euler => "euler",
-	};
 	let mut parameters = vec![
 		("Software", "Cuckoo offchain-miner".to_owned()),
 		("prompt", spec.prompt.clone()),
@@ -202,7 +238,7 @@ fn parameters(spec: &TaskSpec, model: &str) -> Vec<(&'static str, String)> {
 			"guidance",
 			format!("{}", f64::from(spec.guidance_milli) / 1_000.0),
 		),
-		("scheduler", scheduler.to_owned()),
+		("scheduler", scheduler(spec.scheduler).to_string()),
 		("model", model.to_owned()),
 		("model_hash", format!("{:?}", spec.model)),
 		("spec_hash", format!("{:?}", spec.hash())),
@@ -216,6 +252,15 @@ fn parameters(spec: &TaskSpec, model: &str) -> Vec<(&'static str, String)> {
 #[cfg(test)]
 mod tests {
 	use super::*;
+
+	#[test]
+	fn specs_and_the_engine_name_schedulers_alike() {
+		for ours in Scheduler::ALL {
+			let kind = scheduler_kind(ours);
+			assert_eq!(scheduler(kind), ours);
+			assert_eq!(serde_json::to_value(kind).unwrap(), ours.name());
+		}
+	}
 
 	#[test]
 	fn guidance_keeps_its_thousandths_and_nonsense_is_bounded() {

@@ -8,13 +8,10 @@ use crate::{
 	ui::Ui,
 };
 use anyhow::{bail, ensure, Context};
-use clap::{Args, ValueEnum};
+use clap::Args;
 use cuckoo_coordinator_api::limits;
-use cuckoo_diffusion::ModelFolder;
-use cuckoo_primitives::{
-	task::{SchedulerKind, TaskSpec},
-	H256,
-};
+use cuckoo_diffusion::{ModelFolder, Scheduler};
+use cuckoo_primitives::{task::TaskSpec, H256};
 use serde_json::json;
 use std::{
 	path::{Path, PathBuf},
@@ -46,24 +43,19 @@ pub struct GenerateArgs {
 	/// Classifier-free guidance scale; the model's own default if not given.
 	#[arg(long, value_name = "SCALE")]
 	pub guidance: Option<f32>,
-	/// How the noise is taken away; the model's own default if not given.
-	#[arg(long, value_enum)]
-	pub scheduler: Option<SchedulerArg>,
+	/// How the noise is taken away: ddim, euler, pndm, euler_ancestral, dpm_plus_plus_2m, uni_pc or
+	/// lcm; the model's own default if not given.
+	#[arg(long, value_name = "NAME")]
+	pub scheduler: Option<Scheduler>,
+	/// Write every step that the picture went through to this file, for `verify-step`.
+	#[arg(long, value_name = "FILE")]
+	pub trajectory: Option<PathBuf>,
 	/// How pictures are made.
 	#[command(flatten)]
 	pub engine: EngineArgs,
 	/// Print one JSON object instead of a line for people.
 	#[arg(long)]
 	pub json: bool,
-}
-
-/// A scheduler on the command line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum SchedulerArg {
-	/// Denoising diffusion implicit models.
-	Ddim,
-	/// Euler's method.
-	Euler,
 }
 
 /// `WxH`.
@@ -122,11 +114,9 @@ impl GenerateArgs {
 			width: size.width,
 			height: size.height,
 			guidance_milli: engine::milli(guidance),
-			scheduler: match self.scheduler {
-				Some(SchedulerArg::Ddim) => SchedulerKind::Ddim,
-				Some(SchedulerArg::Euler) => SchedulerKind::Euler,
-				None => engine::scheduler_kind(folder.default_scheduler()),
-			},
+			scheduler: engine::scheduler_kind(
+				self.scheduler.unwrap_or_else(|| folder.default_scheduler()),
+			),
 		})
 	}
 }
@@ -136,6 +126,7 @@ pub async fn command(args: GenerateArgs, ui: Ui) -> anyhow::Result<()> {
 	let engine_args = args.engine.clone();
 	let options = engine_args.options();
 	let library = engine_args.onnxruntime.clone();
+	let trajectory = args.trajectory.clone();
 	let folders = task::spawn_blocking(move || engine_args.folders()).await??;
 	let [folder] = folders.as_slice() else {
 		bail!("generate takes one --model")
@@ -144,6 +135,7 @@ pub async fn command(args: GenerateArgs, ui: Ui) -> anyhow::Result<()> {
 	let name = folder.name().to_owned();
 	let device = Device::start(move || {
 		engine::open(Setup {
+			trajectory,
 			library,
 			folders,
 			options,

@@ -14,6 +14,7 @@
 //! - [`outbox`] keeps every result on disk until its coordinator acknowledged it, and is the only
 //!   place where commitments are signed: **one commitment per assignment, ever**. Two different ones
 //!   would be evidence the chain slashes for.
+//! - [`verify_step`] runs steps of a picture again from its [`trajectory`], and compares.
 //! - [`verify_draw`] recomputes a draw from public data; [`doctor`] checks a machine; [`generate`]
 //!   makes a picture without any chain.
 //!
@@ -36,7 +37,9 @@ pub mod outbox;
 pub mod run;
 pub mod selection;
 pub mod session;
+pub mod trajectory;
 pub mod trust;
 pub mod ui;
 mod upload;
 pub mod verify_draw;
+pub mod verify_step;

@@ -1,12 +1,12 @@
 //! The miner's command line. Exit status: 0 when all is well, 1 when a check found something wrong
-//! (`doctor`, `verify-draw`), 2 when the command could not be carried out.
+//! (`doctor`, `verify-draw`, `verify-step`), 2 when the command could not be carried out.
 
 use clap::Parser;
 use offchain_miner::{
 	cli::{Cli, Command},
 	doctor, generate, run,
 	ui::Ui,
-	verify_draw,
+	verify_draw, verify_step,
 };
 use std::process::ExitCode;
 use tracing::level_filters::LevelFilter;
@@ -36,6 +36,7 @@ fn main() -> ExitCode {
 			Command::Generate(args) => generate::command(args, ui).await.map(|()| true),
 			Command::Doctor(args) => doctor::command(args).await,
 			Command::VerifyDraw(args) => verify_draw::command(args).await,
+			Command::VerifyStep(args) => verify_step::command(args).await,
 		}
 	});
 	// A device that is in the middle of a step is not waited for.

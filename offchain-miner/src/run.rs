@@ -123,6 +123,7 @@ async fn open_device(args: EngineArgs) -> anyhow::Result<Device> {
 	let folders = task::spawn_blocking(move || args.folders()).await??;
 	Ok(Device::start(move || {
 		engine::open(Setup {
+			trajectory: None,
 			library,
 			folders,
 			options,

@@ -121,6 +121,17 @@ pub enum SchedulerKind {
 	Ddim,
 	/// Euler's method on the probability flow ODE (Karras et al. 2022, arXiv:2206.00364).
 	Euler,
+	/// Pseudo numerical methods (Liu et al. 2022, arXiv:2202.09778).
+	Pndm,
+	/// Euler's method with fresh noise in every step.
+	EulerAncestral,
+	/// DPM-Solver++ of the second order, multistep (Lu et al. 2022, arXiv:2211.01095).
+	#[cfg_attr(feature = "std", serde(rename = "dpm_plus_plus_2m"))]
+	DpmPlusPlus2m,
+	/// The unified predictor-corrector (Zhao et al. 2023, arXiv:2302.04867).
+	UniPc,
+	/// Latent consistency models (Luo et al. 2023, arXiv:2310.04378).
+	Lcm,
 }
 
 /// What is to be made, in the form that is hashed and signed. Two specs that ask for the same

@@ -1,6 +1,7 @@
 //! Fixed vectors of everything that is signed or hashed. A change here breaks every signature made
 //! before it: it needs a new domain (`…/2`), never a new vector under the old one.
 
+use codec::Encode;
 use cuckoo_primitives::{
 	draw::{self, Eligible},
 	merkle,
@@ -195,5 +196,22 @@ fn task_id_is_written_and_read() {
 		"0x0é0f0f0f0f0f0f0f0f0f0f0f0f0f0f0",
 	] {
 		assert!(wrong.parse::<TaskId>().is_err(), "{wrong} passes");
+	}
+}
+
+/// A spec's hash has the scheduler's number.
+#[test]
+fn schedulers_keep_their_numbers() {
+	let all = [
+		SchedulerKind::Ddim,
+		SchedulerKind::Euler,
+		SchedulerKind::Pndm,
+		SchedulerKind::EulerAncestral,
+		SchedulerKind::DpmPlusPlus2m,
+		SchedulerKind::UniPc,
+		SchedulerKind::Lcm,
+	];
+	for (number, kind) in all.into_iter().enumerate() {
+		assert_eq!(kind.encode(), [number as u8]);
 	}
 }

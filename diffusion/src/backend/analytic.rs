@@ -7,7 +7,7 @@
 use super::{Backend, Element, Graph, Port, Tensor};
 use crate::{
 	schedulers::{alphas_cumprod, PredictionType, SchedulerConfig},
-	Error,
+	Error, Stop,
 };
 use std::path::Path;
 
@@ -100,6 +100,11 @@ impl Backend for Analytic {
 				vec![self.port("latent_sample", float, &[None; 4])],
 				self.port("sample", float, &[None; 4]),
 			),
+			Some("vae_encoder") => (
+				Part::VaeEncoder,
+				vec![self.port("sample", float, &[None; 4])],
+				self.port("latent_sample", float, &[None; 4]),
+			),
 			_ => return Err(Error::model(path, "is no graph of the analytic backend")),
 		};
 		let alphas =
@@ -118,6 +123,7 @@ enum Part {
 	TextEncoder,
 	Unet,
 	VaeDecoder,
+	VaeEncoder,
 }
 
 struct AnalyticGraph {
@@ -207,6 +213,32 @@ impl AnalyticGraph {
 	}
 }
 
+impl AnalyticGraph {
+	/// The upper left pixel of each square, as the decoder's latents; other channels are 0.
+	fn look(&self, picture: &Tensor) -> Tensor {
+		let [batch, colours, height, width] = picture.shape[..] else {
+			panic!("pictures have rank 4")
+		};
+		let (factor, channels) = (self.backend.vae_factor, self.backend.channels);
+		let pixels = picture.clone().into_floats();
+		let shape = [batch, channels, height / factor, width / factor];
+		let mut numbers = Vec::new();
+		for plane in 0..batch * channels {
+			let (picture, channel) = (plane / channels, plane % channels);
+			for y in 0..shape[2] {
+				for x in 0..shape[3] {
+					let pixel = (y * width + x) * factor;
+					let start = (picture * colours + channel) * height * width;
+					let known = channel < colours;
+					let number = if known { pixels[start + pixel] } else { 0.0 };
+					numbers.push(number / self.backend.scaling);
+				}
+			}
+		}
+		Tensor::from_floats(self.backend.float, &shape, &numbers)
+	}
+}
+
 impl Graph for AnalyticGraph {
 	fn inputs(&self) -> &[Port] {
 		&self.inputs
@@ -216,8 +248,20 @@ impl Graph for AnalyticGraph {
 		&self.outputs
 	}
 
-	fn run(&mut self, inputs: &[(&str, &Tensor)], output: &str) -> Result<Tensor, Error> {
-		assert_eq!(output, self.outputs[0].name, "there is one output");
+	fn run(
+		&mut self,
+		inputs: &[(&str, &Tensor)],
+		outputs: &[&str],
+		stop: &Stop,
+	) -> Result<Vec<Tensor>, Error> {
+		if stop.is_stopped() {
+			return Err(Error::Cancelled);
+		}
+		assert_eq!(
+			outputs,
+			[self.outputs[0].name.as_str()],
+			"there is one output"
+		);
 		let tensors: Vec<&Tensor> = self
 			.inputs
 			.iter()
@@ -240,10 +284,11 @@ impl Graph for AnalyticGraph {
 				*tensor
 			})
 			.collect();
-		Ok(match self.part {
+		Ok(vec![match self.part {
 			Part::TextEncoder => self.encode(tensors[0]),
 			Part::Unet => self.predict(tensors[0], tensors[1], tensors[2]),
 			Part::VaeDecoder => self.decode(tensors[0]),
-		})
+			Part::VaeEncoder => self.look(tensors[0]),
+		}])
 	}
 }

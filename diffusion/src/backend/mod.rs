@@ -9,7 +9,7 @@ mod onnx_runtime;
 pub use analytic::Analytic;
 pub use onnx_runtime::OnnxRuntime;
 
-use crate::Error;
+use crate::{Error, Stop};
 use half::f16;
 use std::path::Path;
 
@@ -108,12 +108,18 @@ pub trait Graph: Send {
 	/// Its outputs, in the file's order.
 	fn outputs(&self) -> &[Port];
 
-	/// Runs it on `inputs` (by name) and returns the output of that name.
-	fn run(&mut self, inputs: &[(&str, &Tensor)], output: &str) -> Result<Tensor, Error>;
+	/// Runs it on `inputs` (by name) and returns the outputs of these names; `stop` ends it with
+	/// [`Error::Cancelled`].
+	fn run(
+		&mut self,
+		inputs: &[(&str, &Tensor)],
+		outputs: &[&str],
+		stop: &Stop,
+	) -> Result<Vec<Tensor>, Error>;
 }
 
 /// Something that runs graphs.
-pub trait Backend {
+pub trait Backend: Send + Sync {
 	/// Makes the graph of this file ready.
 	fn load(&self, path: &Path) -> Result<Box<dyn Graph>, Error>;
 }

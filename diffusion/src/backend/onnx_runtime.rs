@@ -1,20 +1,20 @@
 //! Graphs on ONNX Runtime, on the CPU or one CUDA device.
 
 use super::{Backend, Element, Graph, Port, Tensor, Values};
-use crate::{runtime, Device, Error};
+use crate::{runtime, stop::Interrupt, Device, Error, Stop};
 use half::f16;
 use ort::{
 	ep::{self, ArenaExtendStrategy, ExecutionProvider},
 	session::{
 		builder::{GraphOptimizationLevel, SessionBuilder},
-		HasSelectedOutputs, OutputSelector, RunOptions, Session, SessionInputValue,
+		NoSelectedOutputs, RunOptions, Session, SessionInputValue,
 	},
 	value::{DynValue, Outlet, TensorElementType, TensorRef, ValueType},
 };
 use std::{
 	borrow::Cow,
-	collections::HashMap,
 	path::{Path, PathBuf},
+	sync::Arc,
 };
 
 /// ONNX Runtime on one device.
@@ -23,6 +23,8 @@ pub struct OnnxRuntime {
 	/// The CUDA device's number; `None` for the CPU.
 	cuda: Option<u32>,
 	threads: usize,
+	/// Whether graphs are rewritten to faster ones.
+	optimised: bool,
 }
 
 impl OnnxRuntime {
@@ -31,6 +33,7 @@ impl OnnxRuntime {
 		Self {
 			cuda: None,
 			threads,
+			optimised: true,
 		}
 	}
 
@@ -39,6 +42,15 @@ impl OnnxRuntime {
 		Self {
 			cuda: Some(number),
 			threads,
+			optimised: true,
+		}
+	}
+
+	/// Runs graphs as they are in their files: slower, and with other roundings.
+	pub fn unoptimised(self) -> Self {
+		Self {
+			optimised: false,
+			..self
 		}
 	}
 
@@ -56,8 +68,13 @@ impl OnnxRuntime {
 	}
 
 	fn builder(&self) -> Result<SessionBuilder, ort::Error> {
+		let level = if self.optimised {
+			GraphOptimizationLevel::All
+		} else {
+			GraphOptimizationLevel::Disable
+		};
 		let mut builder = Session::builder(environment()?)?
-			.with_optimization_level(GraphOptimizationLevel::All)?
+			.with_optimization_level(level)?
 			// One graph at a time, its nodes one after the other: no order of addition is left to
 			// chance, and the threads all work within a node.
 			.with_parallel_execution(false)?
@@ -107,6 +124,7 @@ impl Backend for OnnxRuntime {
 			.builder()
 			.and_then(|mut builder| builder.commit_from_file(path))
 			.map_err(failed)?;
+		let run_options = Arc::new(Run(RunOptions::new().map_err(failed)?));
 		let inputs = session.inputs().iter().map(port).collect();
 		let outputs = session.outputs().iter().map(port).collect();
 		Ok(Box::new(SessionGraph {
@@ -114,7 +132,7 @@ impl Backend for OnnxRuntime {
 			session,
 			inputs,
 			outputs,
-			run_options: HashMap::new(),
+			run_options,
 		}))
 	}
 }
@@ -124,27 +142,34 @@ struct SessionGraph {
 	session: Session,
 	inputs: Vec<Port>,
 	outputs: Vec<Port>,
-	/// One for each output that was ever asked for, so that the others are not copied out.
-	run_options: HashMap<String, RunOptions<HasSelectedOutputs>>,
+	run_options: Arc<Run>,
+}
+
+/// The handle by which a run is ended.
+struct Run(RunOptions<NoSelectedOutputs>);
+
+impl Interrupt for Run {
+	fn interrupt(&self) {
+		if let Err(error) = self.0.terminate() {
+			tracing::warn!(%error, "a run goes on that was to end");
+		}
+	}
 }
 
 impl SessionGraph {
-	fn try_run(&mut self, inputs: &[(&str, &Tensor)], output: &str) -> ort::Result<Option<Tensor>> {
+	fn try_run(&mut self, inputs: &[(&str, &Tensor)], names: &[&str]) -> ort::Result<Vec<Tensor>> {
 		let values = inputs
 			.iter()
 			.map(|&(name, tensor)| Ok((Cow::Borrowed(name), view(tensor)?)))
 			.collect::<ort::Result<Vec<_>>>()?;
-		if !self.run_options.contains_key(output) {
-			let selected = OutputSelector::no_default().with(output);
-			self.run_options
-				.insert(output.into(), RunOptions::new()?.with_outputs(selected));
-		}
-		let outputs = self
-			.session
-			.run_with_options(values, &self.run_options[output])?;
-		outputs
-			.get(output)
-			.map_or(Ok(None), |value| copy(value).map(Some))
+		let outputs = self.session.run_with_options(values, &self.run_options.0)?;
+		names
+			.iter()
+			.map(|name| {
+				let missing = || ort::Error::new(format!("there is no output `{name}`"));
+				copy(outputs.get(name).ok_or_else(missing)?)
+			})
+			.collect()
 	}
 }
 
@@ -157,19 +182,24 @@ impl Graph for SessionGraph {
 		&self.outputs
 	}
 
-	fn run(&mut self, inputs: &[(&str, &Tensor)], output: &str) -> Result<Tensor, Error> {
-		let result = self.try_run(inputs, output);
-		let failed = |problem: String| Error::Graph {
+	fn run(
+		&mut self,
+		inputs: &[(&str, &Tensor)],
+		outputs: &[&str],
+		stop: &Stop,
+	) -> Result<Vec<Tensor>, Error> {
+		let run = self.run_options.clone();
+		let (result, stopped) = stop.during(run.clone(), || self.try_run(inputs, outputs));
+		let failed = |error: ort::Error| Error::Graph {
 			path: self.path.clone(),
-			problem,
+			problem: error.to_string(),
 		};
-		result
-			.map_err(|error| failed(error.to_string()))?
-			.ok_or_else(|| {
-				failed(format!(
-					"output `{output}` is no tensor of floats or integers"
-				))
-			})
+		if stopped {
+			// The handle keeps saying so until it is told otherwise.
+			run.0.unterminate().map_err(failed)?;
+			return Err(Error::Cancelled);
+		}
+		result.unwrap_or(Ok(Vec::new())).map_err(failed)
 	}
 }
 

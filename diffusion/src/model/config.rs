@@ -42,6 +42,13 @@ pub(super) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, Error> {
 		.map_err(|error| Error::model(path, format!("not the JSON that is expected: {error}")))
 }
 
+/// A JSON file as Python writes it, which says `-Infinity` for a limit that is none. No text in such a
+/// file has the word after a colon.
+pub(super) fn read_python_json<T: DeserializeOwned>(path: &Path) -> Result<T, Error> {
+	serde_json::from_str(&read_text(path)?.replace(": -Infinity", ": null"))
+		.map_err(|error| Error::model(path, format!("not the JSON that is expected: {error}")))
+}
+
 /// A file that may be missing.
 fn read_json_if_there<T: DeserializeOwned + Default>(path: &Path) -> Result<T, Error> {
 	if path.exists() {
@@ -72,27 +79,42 @@ pub(super) struct ModelIndex {
 }
 
 impl ModelIndex {
-	/// Refuses pipelines with parts that this engine would silently leave out.
-	pub(super) fn check(&self, root: &Path) -> Result<(), Error> {
+	/// Refuses pipelines with parts that this engine would silently leave out, or says whether it is a
+	/// Stable Diffusion XL.
+	pub(super) fn check(&self, root: &Path) -> Result<bool, Error> {
 		let path = root.join("model_index.json");
 		// Both forms are written: `StableDiffusionPipeline`, `OnnxStableDiffusionPipeline`,
 		// `ORTStableDiffusionPipeline`.
-		let known = self.class_name.ends_with("StableDiffusionPipeline");
+		let ends = |name: &str| self.class_name.ends_with(name);
+		let xl = ends("StableDiffusionXLPipeline");
+		let known = xl || ends("StableDiffusionPipeline") || ends("LatentConsistencyModelPipeline");
 		// `"text_encoder_2": [null, null]` stands for a part that is not there.
 		let second = self
 			.components
 			.get("text_encoder_2")
 			.is_some_and(|part| part.get(0).is_some_and(|library| !library.is_null()));
-		if known && !second {
-			return Ok(());
+		let set = |name: &str| self.components.get(name) == Some(&serde_json::Value::Bool(true));
+		if set("requires_aesthetics_score") {
+			let problem = "is of the XL refiner, which this engine does not run";
+			return Err(Error::model(path, problem));
+		}
+		if known && second == xl {
+			return Ok(xl);
 		}
 		let class: String = self.class_name.chars().take(80).collect();
 		Err(Error::model(
 			path,
 			format!(
-				"{class} is no pipeline that this engine runs: it runs StableDiffusionPipeline"
+				"{class} is no pipeline that this engine runs: it runs StableDiffusionPipeline, \
+				 StableDiffusionXLPipeline with two text encoders, and LatentConsistencyModelPipeline"
 			),
 		))
+	}
+
+	/// Whether an empty negative prompt is zeros: Stable Diffusion XL's default.
+	pub(super) fn zeros_for_empty(&self, xl: bool) -> bool {
+		let said = self.components.get("force_zeros_for_empty_prompt");
+		xl && said.and_then(serde_json::Value::as_bool).unwrap_or(true)
 	}
 }
 
@@ -106,8 +128,8 @@ pub struct TextEncoderConfig {
 }
 
 impl TextEncoderConfig {
-	pub(super) fn read(root: &Path) -> Result<Self, Error> {
-		let path = root.join("text_encoder").join("config.json");
+	pub(super) fn read(root: &Path, component: &str) -> Result<Self, Error> {
+		let path = root.join(component).join("config.json");
 		let config: Self = read_json(&path)?;
 		let tokens = config.max_position_embeddings;
 		in_bounds(&path, "max_position_embeddings", tokens, MAX_TOKENS)?;
@@ -163,10 +185,14 @@ struct SpecialTokens {
 }
 
 impl TokenizerConfig {
-	pub(super) fn read(root: &Path, encoder: &TextEncoderConfig) -> Result<Self, Error> {
+	pub(super) fn read(
+		root: &Path,
+		component: &str,
+		encoder: &TextEncoderConfig,
+	) -> Result<Self, Error> {
 		const START: &str = "<|startoftext|>";
 		const END: &str = "<|endoftext|>";
-		let folder = root.join("tokenizer");
+		let folder = root.join(component);
 		let config: SpecialTokens = read_json_if_there(&folder.join("tokenizer_config.json"))?;
 		let map: SpecialTokens = read_json_if_there(&folder.join("special_tokens_map.json"))?;
 		// As transformers does it: the map, where there is one, has the last word.
@@ -217,6 +243,7 @@ struct UnetFile {
 	in_channels: usize,
 	sample_size: Side,
 	block_out_channels: Vec<u32>,
+	time_cond_proj_dim: Option<usize>,
 }
 
 /// What `unet/config.json` says.
@@ -228,6 +255,8 @@ pub struct UnetConfig {
 	pub sample_side: u32,
 	/// It halves its input until it is smaller by this factor.
 	pub factor: u32,
+	/// Numbers of the guidance scale's embedding, where it was distilled with one.
+	pub guidance_width: Option<usize>,
 }
 
 impl UnetConfig {
@@ -248,6 +277,10 @@ impl UnetConfig {
 			in_channels: in_bounds(&path, "in_channels", file.in_channels, MAX_CHANNELS)?,
 			sample_side,
 			factor: 1 << (levels - 1),
+			guidance_width: file
+				.time_cond_proj_dim
+				.map(|width| in_bounds(&path, "time_cond_proj_dim", width, MAX_TOKENS))
+				.transpose()?,
 		})
 	}
 }

@@ -7,11 +7,13 @@
 //!                                  special_tokens_map.json
 //! text_encoder/                    model.onnx, config.json
 //! unet/                            model.onnx, config.json
-//! vae_decoder/                     model.onnx, config.json
+//! vae_decoder/                     model.onnx, config.json, and optionally model_fp32.onnx
+//! vae_encoder/                     optional: model.onnx, to start from a picture
+//! tokenizer_2/, text_encoder_2/    of Stable Diffusion XL, as the first
 //! cuckoo.json                      optional: name and defaults, read by nobody else
 //! ```
 //!
-//! That is what diffusers and optimum export for Stable Diffusion 1 and 2. Other folders and files
+//! That is what diffusers and optimum export for Stable Diffusion 1, 2 and XL, Turbo and LCM. Other folders and files
 //! may lie beside these.
 
 mod config;
@@ -24,12 +26,16 @@ use crate::{
 	schedulers::{Scheduler, SchedulerConfig},
 	Error,
 };
-use config::{read_json, CuckooConfig, ModelIndex};
+use config::{read_json, read_python_json, CuckooConfig, ModelIndex};
 use std::{
 	fs,
 	path::{Path, PathBuf},
 };
 
+/// A component's graph.
+const GRAPH: &str = "model.onnx";
+/// The decoder once more in fp32, for latents that fp16 cannot decode.
+const PRECISE_GRAPH: &str = "model_fp32.onnx";
 /// Neither side of a picture is ever larger, whatever the folder says.
 pub const MAX_SIDE: u16 = 2048;
 /// A model makes pictures of up to so many times its own sides, unless `cuckoo.json` says otherwise:
@@ -37,6 +43,8 @@ pub const MAX_SIDE: u16 = 2048;
 const MAX_ENLARGEMENT: u32 = 2;
 /// What Stable Diffusion is used with by most.
 const DEFAULT_STEPS: u16 = 25;
+/// What latent consistency models are distilled for.
+const LCM_STEPS: u16 = 4;
 const DEFAULT_GUIDANCE: f32 = 7.5;
 
 /// A model folder that was read, checked and hashed; its graphs are not loaded yet.
@@ -51,6 +59,11 @@ pub struct ModelFolder {
 	scheduler: SchedulerConfig,
 	tokenizer: TokenizerConfig,
 	text_encoder: TextEncoderConfig,
+	/// The second text encoder's, of Stable Diffusion XL.
+	second_tokenizer: Option<TokenizerConfig>,
+	zeros_for_empty: bool,
+	has_encoder: bool,
+	has_precise_decoder: bool,
 	unet: UnetConfig,
 	vae: VaeConfig,
 }
@@ -69,15 +82,22 @@ impl ModelFolder {
 				"is no folder; name the folder that holds model_index.json",
 			));
 		}
-		read_json::<ModelIndex>(&root.join("model_index.json"))?.check(&root)?;
+		let index: ModelIndex = read_json(&root.join("model_index.json"))?;
+		let xl = index.check(&root)?;
 
 		let scheduler_path = root.join("scheduler").join("scheduler_config.json");
-		let scheduler: SchedulerConfig = read_json(&scheduler_path)?;
+		let scheduler: SchedulerConfig = read_python_json(&scheduler_path)?;
 		scheduler
 			.check()
 			.map_err(|problem| Error::model(&scheduler_path, problem))?;
-		let text_encoder = TextEncoderConfig::read(&root)?;
-		let tokenizer = TokenizerConfig::read(&root, &text_encoder)?;
+		let text_encoder = TextEncoderConfig::read(&root, "text_encoder")?;
+		let tokenizer = TokenizerConfig::read(&root, "tokenizer", &text_encoder)?;
+		let second_tokenizer = if xl {
+			let encoder = TextEncoderConfig::read(&root, "text_encoder_2")?;
+			Some(TokenizerConfig::read(&root, "tokenizer_2", &encoder)?)
+		} else {
+			None
+		};
 		let unet = UnetConfig::read(&root)?;
 		let vae = VaeConfig::read(&root)?;
 		if unet.in_channels != vae.latent_channels {
@@ -92,8 +112,20 @@ impl ModelFolder {
 		}
 		let extras = CuckooConfig::read(&root)?;
 
-		for component in ["text_encoder", "unet", "vae_decoder"] {
-			onnx::check_external_data(&root.join(component).join("model.onnx"))?;
+		let mut graphs = vec!["text_encoder", "unet", "vae_decoder"];
+		graphs.extend(xl.then_some("text_encoder_2"));
+		let mut graphs: Vec<PathBuf> = graphs
+			.iter()
+			.map(|component| root.join(component).join(GRAPH))
+			.collect();
+		let optional = [
+			root.join("vae_encoder").join(GRAPH),
+			root.join("vae_decoder").join(PRECISE_GRAPH),
+		];
+		let [has_encoder, has_precise_decoder] = optional.each_ref().map(|path| path.exists());
+		graphs.extend(optional.into_iter().filter(|path| path.exists()));
+		for graph in &graphs {
+			onnx::check_external_data(graph)?;
 		}
 		let hash = identity::hash(&root)?;
 
@@ -103,12 +135,19 @@ impl ModelFolder {
 				root.file_name()
 					.map_or("model".into(), |name| name.to_string_lossy().into_owned())
 			}),
-			default_steps: extras.default_steps.unwrap_or(DEFAULT_STEPS),
+			default_steps: extras.default_steps.unwrap_or(match scheduler.own_class() {
+				Some(Scheduler::Lcm) => LCM_STEPS,
+				_ => DEFAULT_STEPS,
+			}),
 			default_guidance: extras.default_guidance.unwrap_or(DEFAULT_GUIDANCE),
 			max_side: MAX_SIDE,
 			scheduler,
 			tokenizer,
 			text_encoder,
+			second_tokenizer,
+			zeros_for_empty: index.zeros_for_empty(xl),
+			has_encoder,
+			has_precise_decoder,
 			unet,
 			vae,
 			root,
@@ -131,6 +170,11 @@ impl ModelFolder {
 			.clamp(default, u32::from(MAX_SIDE));
 		// At most MAX_SIDE, which is a u16.
 		folder.max_side = (limit / multiple * multiple) as u16;
+		// What a scheduler's class cannot do shows only in a schedule of it.
+		folder
+			.default_scheduler()
+			.plan(&folder.scheduler, folder.default_steps)
+			.map_err(|problem| Error::model(&scheduler_path, problem))?;
 		Ok(folder)
 	}
 
@@ -211,6 +255,47 @@ impl ModelFolder {
 		&self.tokenizer
 	}
 
+	/// Whether it is a Stable Diffusion XL, with two text encoders.
+	pub fn is_xl(&self) -> bool {
+		self.second_tokenizer.is_some()
+	}
+
+	/// Whether it can encode a picture, to start from one.
+	pub fn has_encoder(&self) -> bool {
+		self.has_encoder
+	}
+
+	/// The text encoders' folders, each with the configuration of its tokenizer.
+	pub(crate) fn tokenizer_configs(
+		&self,
+	) -> impl Iterator<Item = (&'static str, &TokenizerConfig)> {
+		let second = self.second_tokenizer.as_ref();
+		[("text_encoder", &self.tokenizer)]
+			.into_iter()
+			.chain(second.map(|config| ("text_encoder_2", config)))
+	}
+
+	/// The configuration of the second tokenizer, of Stable Diffusion XL.
+	pub fn second_tokenizer_config(&self) -> Option<&TokenizerConfig> {
+		self.second_tokenizer.as_ref()
+	}
+
+	/// Whether an empty negative prompt is zeros instead of an empty text.
+	pub(crate) fn zeros_for_empty_prompt(&self) -> bool {
+		self.zeros_for_empty
+	}
+
+	/// How many numbers the guidance scale's embedding has, if the UNet reads one.
+	pub(crate) fn guidance_width(&self) -> Option<usize> {
+		self.unet.guidance_width
+	}
+
+	/// The file of the decoder in fp32, beside one in fp16.
+	pub(crate) fn precise_decoder(&self) -> Option<PathBuf> {
+		self.has_precise_decoder
+			.then(|| self.root.join("vae_decoder").join(PRECISE_GRAPH))
+	}
+
 	/// The text encoder's configuration.
 	pub fn text_encoder_config(&self) -> &TextEncoderConfig {
 		&self.text_encoder
@@ -223,7 +308,7 @@ impl ModelFolder {
 
 	/// The file of a component's graph.
 	pub(crate) fn graph(&self, component: &str) -> PathBuf {
-		self.root.join(component).join("model.onnx")
+		self.root.join(component).join(GRAPH)
 	}
 
 	/// Bytes of the files beside the UNet's graph, weights included.

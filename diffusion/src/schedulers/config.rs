@@ -75,24 +75,55 @@ pub struct SchedulerConfig {
 	pub steps_offset: Option<u32>,
 	/// Whether the betas are changed so that the last training step is pure noise.
 	pub rescale_betas_zero_snr: Option<bool>,
-	/// DDIM: whether the last step goes to no noise at all, instead of to the first training step's.
+	/// DDIM, PNDM: whether the last step goes to no noise at all, instead of to the first training
+	/// step's.
 	pub set_alpha_to_one: Option<bool>,
-	/// DDIM: whether the predicted picture is clipped.
+	/// DDIM, LCM: whether the predicted picture is clipped.
 	pub clip_sample: Option<bool>,
-	/// DDIM: to which magnitude.
+	/// DDIM, LCM: to which magnitude.
 	pub clip_sample_range: Option<f32>,
-	/// Euler: where the last step goes.
+	/// Euler and the solvers: where the last step goes.
 	pub final_sigmas_type: Option<FinalSigma>,
+	/// Euler and the solvers: whether the noise levels are those of Karras et al.
+	pub use_karras_sigmas: Option<bool>,
+	/// Euler and the solvers: whether the noise levels lie evenly by their logarithm.
+	pub use_exponential_sigmas: Option<bool>,
+	/// The least noise level of these two, instead of the schedule's.
+	pub sigma_min: Option<f64>,
+	/// The largest noise level of these two, instead of the schedule's.
+	pub sigma_max: Option<f64>,
+	/// Euler: `linear`, or `log_linear` for noise levels by their logarithm under unchanged timesteps.
+	pub interpolation_type: Option<String>,
+	/// PNDM: whether to begin without Runge-Kutta steps.
+	pub skip_prk_steps: Option<bool>,
+	/// DPM++, UniPC: how many pictures a step is made of, its own included.
+	pub solver_order: Option<u32>,
+	/// DPM++: `midpoint` or `heun`. UniPC: `bh1` or `bh2`. What is of the other is the default.
+	pub solver_type: Option<String>,
+	/// DPM++: `dpmsolver++`, or `sde-dpmsolver++` with noise in every step.
+	pub algorithm_type: Option<String>,
+	/// DPM++, UniPC: whether the last steps are of lower order.
+	pub lower_order_final: Option<bool>,
+	/// DPM++: whether the last step is of the first order.
+	pub euler_at_final: Option<bool>,
+	/// DPM++: training steps whose logarithm of signal by noise is lower are not used.
+	pub lambda_min_clipped: Option<f32>,
+	/// UniPC: the steps after which nothing is corrected.
+	pub disable_corrector: Option<Vec<u32>>,
+	/// UniPC: only `true` is done here.
+	pub predict_x0: Option<bool>,
+	/// LCM: steps of the schedule that the model was distilled on.
+	pub original_inference_steps: Option<u32>,
+	/// LCM: by how much a timestep is multiplied in the boundary condition.
+	pub timestep_scaling: Option<f64>,
 	/// Not done here: for pictures, not latents.
 	pub thresholding: Option<bool>,
 	/// Not done here.
-	pub use_karras_sigmas: Option<bool>,
-	/// Not done here.
-	pub use_exponential_sigmas: Option<bool>,
-	/// Not done here.
 	pub use_beta_sigmas: Option<bool>,
-	/// Only `linear` is done here.
-	pub interpolation_type: Option<String>,
+	/// Not done here.
+	pub use_lu_lambdas: Option<bool>,
+	/// Not done here: for models of another kind.
+	pub use_flow_sigmas: Option<bool>,
 	/// Only `discrete` is done here.
 	pub timestep_type: Option<String>,
 }
@@ -106,6 +137,11 @@ impl SchedulerConfig {
 		match self.class_name.as_deref()? {
 			"DDIMScheduler" => Some(Scheduler::Ddim),
 			"EulerDiscreteScheduler" => Some(Scheduler::Euler),
+			"PNDMScheduler" => Some(Scheduler::Pndm),
+			"EulerAncestralDiscreteScheduler" => Some(Scheduler::EulerAncestral),
+			"DPMSolverMultistepScheduler" => Some(Scheduler::DpmPlusPlus2m),
+			"UniPCMultistepScheduler" => Some(Scheduler::UniPc),
+			"LCMScheduler" => Some(Scheduler::Lcm),
 			_ => None,
 		}
 	}
@@ -120,17 +156,18 @@ impl SchedulerConfig {
 		}
 		let options = [
 			("thresholding", self.thresholding == Some(true)),
-			("use_karras_sigmas", self.use_karras_sigmas == Some(true)),
-			(
-				"use_exponential_sigmas",
-				self.use_exponential_sigmas == Some(true),
-			),
 			("use_beta_sigmas", self.use_beta_sigmas == Some(true)),
+			("use_lu_lambdas", self.use_lu_lambdas == Some(true)),
+			("use_flow_sigmas", self.use_flow_sigmas == Some(true)),
 			(
 				"interpolation_type",
 				self.interpolation_type
 					.as_ref()
-					.is_some_and(|t| t != "linear"),
+					.is_some_and(|t| t != "linear" && t != "log_linear"),
+			),
+			(
+				"use_karras_sigmas together with use_exponential_sigmas",
+				self.use_karras_sigmas == Some(true) && self.use_exponential_sigmas == Some(true),
 			),
 			(
 				"timestep_type",
@@ -139,6 +176,18 @@ impl SchedulerConfig {
 		];
 		if let Some((name, _)) = options.iter().find(|(_, set)| *set) {
 			return Err(format!("asks for {name}, which this engine does not do"));
+		}
+		let (least, most) = (self.sigma_min, self.sigma_max);
+		for (name, sigma) in [("sigma_min", least), ("sigma_max", most)] {
+			if sigma.is_some_and(|sigma| !(1e-6..=1e6).contains(&sigma)) {
+				return Err(format!("{name} must be from 0.000001 to 1000000"));
+			}
+		}
+		if self
+			.timestep_scaling
+			.is_some_and(|scaling| !(1e-6..=1e6).contains(&scaling))
+		{
+			return Err("timestep_scaling must be from 0.000001 to 1000000".into());
 		}
 		if self.zero_snr() && self.prediction() == PredictionType::Epsilon {
 			return Err(
@@ -157,6 +206,22 @@ impl SchedulerConfig {
 		} else {
 			Err("its betas make no schedule: the noise must grow at every step".into())
 		}
+	}
+
+	/// LCM's defaults of the betas are not those of all others.
+	pub(super) fn with_lcm_betas(&self) -> Self {
+		const START: f64 = 0.00085;
+		const END: f64 = 0.012;
+		Self {
+			beta_start: self.beta_start.or(Some(START)),
+			beta_end: self.beta_end.or(Some(END)),
+			beta_schedule: self.beta_schedule.or(Some(BetaSchedule::ScaledLinear)),
+			..self.clone()
+		}
+	}
+
+	pub(super) fn log_linear(&self) -> bool {
+		self.interpolation_type.as_deref() == Some("log_linear")
 	}
 
 	pub(super) fn train_steps(&self) -> u32 {

@@ -48,8 +48,13 @@ impl Schedule for Ddim {
 		&self.timesteps
 	}
 
+	fn mixture(&self, step: usize) -> (f32, f32) {
+		let (alpha, _) = self.alphas[step];
+		(alpha.sqrt(), (1.0 - alpha).sqrt())
+	}
+
 	/// Formula 12 of the paper, without its random part.
-	fn step(&mut self, step: usize, prediction: &[f32], sample: &mut [f32]) {
+	fn step(&mut self, step: usize, prediction: &[f32], _noise: &[f32], sample: &mut [f32]) {
 		let (alpha, alpha_next) = self.alphas[step];
 		let (signal, noise) = (alpha.sqrt(), (1.0 - alpha).sqrt());
 		let (signal_next, noise_next) = (alpha_next.sqrt(), (1.0 - alpha_next).sqrt());

@@ -12,6 +12,11 @@ pub fn alphas_cumprod(config: &SchedulerConfig) -> Result<Vec<f32>, String> {
 	Ok(cumulate(&betas))
 }
 
+/// The same where the scheduler knows no zero terminal SNR.
+pub(super) fn unscaled_alphas_cumprod(config: &SchedulerConfig) -> Result<Vec<f32>, String> {
+	betas(config).map(|betas| cumulate(&betas))
+}
+
 fn betas(config: &SchedulerConfig) -> Result<Vec<f32>, String> {
 	const DEFAULT_START: f64 = 0.0001;
 	const DEFAULT_END: f64 = 0.02;
@@ -38,7 +43,7 @@ fn betas(config: &SchedulerConfig) -> Result<Vec<f32>, String> {
 }
 
 /// `torch.linspace` in `f32`: from both ends to the middle.
-fn linspace(start: f64, end: f64, count: usize) -> Vec<f32> {
+pub(super) fn linspace(start: f64, end: f64, count: usize) -> Vec<f32> {
 	let (start, end) = (start as f32, end as f32);
 	let step = (end - start) / (count - 1) as f32;
 	(0..count)
@@ -141,10 +146,61 @@ pub(super) fn timesteps(
 				.collect()
 		},
 	};
+	within(timesteps, train)
+}
+
+/// The timesteps of the multistep solvers, which end one interval before the first training step:
+/// their last step goes from there to no noise. `used` are the training steps that are used.
+pub(super) fn solver_timesteps(
+	config: &SchedulerConfig,
+	spacing: TimestepSpacing,
+	steps: u16,
+	used: u32,
+) -> Result<Vec<f32>, String> {
+	let train = config.train_steps();
+	let count = u32::from(steps);
+	if count == 0 || count >= used {
+		return Err(format!(
+			"{steps} steps: this scheduler takes from 1 to {}",
+			used - 1
+		));
+	}
+	let falling = (0..count).map(|step| count - step);
+	let timesteps = match spacing {
+		TimestepSpacing::Trailing if used == train => {
+			return timesteps(config, spacing, steps, true);
+		},
+		TimestepSpacing::Trailing => {
+			return Err(
+				"asks for lambda_min_clipped with trailing spacing, which this engine does \
+			            not do"
+					.into(),
+			);
+		},
+		TimestepSpacing::Leading => {
+			let ratio = used / (count + 1);
+			let offset = config.steps_offset.unwrap_or(0);
+			falling
+				.map(|place| (place * ratio).saturating_add(offset) as f32)
+				.collect()
+		},
+		TimestepSpacing::Linspace => {
+			let gap = f64::from(used - 1) / f64::from(count);
+			falling
+				.map(|place| (f64::from(place) * gap).round_ties_even() as f32)
+				.collect()
+		},
+	};
+	within(timesteps, train)
+}
+
+/// The timesteps, if the first is one of the training's.
+fn within(timesteps: Vec<f32>, train: u32) -> Result<Vec<f32>, String> {
 	match timesteps.first() {
 		Some(&first) if first < train as f32 => Ok(timesteps),
 		_ => Err(format!(
-			"{steps} steps: they would begin after the last of the {train} timesteps"
+			"{} steps: they would begin after the last of the {train} timesteps",
+			timesteps.len()
 		)),
 	}
 }

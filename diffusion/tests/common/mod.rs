@@ -120,7 +120,8 @@ pub fn small_pipeline(
 	let mut backend = analytic(folder.scheduler_config().clone());
 	change(&mut backend);
 	let class = DeviceClass::Cpu;
+	let backend = std::sync::Arc::new(backend);
 	let pipeline =
-		Pipeline::with_backend(&folder, &backend, class, "test".into(), "test".into()).unwrap();
+		Pipeline::with_backend(&folder, backend, class, "test".into(), "test".into()).unwrap();
 	(directory, folder, pipeline)
 }

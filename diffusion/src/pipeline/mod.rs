@@ -1,0 +1,1010 @@
+//! One request to its pictures.
+
+mod prompt;
+mod rerun;
+mod stage;
+mod vae;
+
+pub use rerun::StepError;
+
+use crate::{
+	backend::{Backend, OnnxRuntime, Tensor},
+	cuda, math, rng, runtime,
+	schedulers::{PredictionType, Schedule, Scheduler},
+	stop::Stop,
+	text::Tokenizer,
+	Device, DeviceClass, Error, ModelFolder,
+};
+use half::f16;
+use prompt::{Embedding, Encoder, Prompts};
+use stage::{unet_role, Role, Stage};
+use std::{ops::RangeInclusive, sync::Arc};
+
+/// More steps make no better picture; fewer keep a request bounded.
+pub const MAX_STEPS: u16 = 500;
+/// A prompt's bytes in UTF-8. CLIP reads 77 tokens of it.
+pub const MAX_PROMPT_BYTES: usize = 8192;
+/// Guidance scales that are taken.
+pub const GUIDANCE: RangeInclusive<f32> = 0.0..=100.0;
+/// Pictures made at once.
+pub const MAX_BATCH: usize = 16;
+/// The most layers that are left out at the text encoder's end.
+const MAX_CLIP_SKIP: u8 = 8;
+
+/// Up to this scale there is nothing to guide away from: the UNet runs on the prompt alone.
+const NO_GUIDANCE: f32 = 1.0;
+/// A UNet of fewer bytes is small.
+const SMALL_UNET: u64 = 64 << 20;
+/// Red, green, blue.
+const COLOURS: usize = 3;
+
+/// What the picture is to be. The same request to the same model gives the same picture.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Request {
+	/// What it shows.
+	pub prompt: String,
+	/// What it must not show; empty for none. Read only where guidance is above 1.
+	pub negative_prompt: String,
+	/// Which noise it starts from.
+	pub seed: u64,
+	/// How many denoising steps, up to [`MAX_STEPS`].
+	pub steps: u16,
+	/// Pixels; a multiple of the model's [`size_multiple`](ModelFolder::size_multiple).
+	pub width: u16,
+	/// Pixels; a multiple of the model's [`size_multiple`](ModelFolder::size_multiple).
+	pub height: u16,
+	/// Classifier-free guidance scale (Ho and Salimans 2022, arXiv:2207.12598); 1 or less for none.
+	pub guidance: f32,
+	/// How the steps are taken.
+	pub scheduler: Scheduler,
+	/// What a task does not ask for.
+	pub options: Options,
+}
+
+/// What more can be asked for than a task does. The default is a task's.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Options {
+	/// Whether `(words:1.3)` in prompts are weights; see [`weights`](crate::text::weights).
+	pub weighting: bool,
+	/// Whether a prompt that is longer than the text encoder reads is read in parts, instead of cut.
+	pub long_prompts: bool,
+	/// How many of the text encoder's last layers are left out, for the prompt alone.
+	pub clip_skip: u8,
+	/// The picture to start from, instead of from noise alone.
+	pub start: Option<Start>,
+	/// A preview after every so many runs of the UNet; 0 for none.
+	pub preview_every: u16,
+}
+
+/// A picture to start from.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Start {
+	/// Red, green and blue of each pixel, of the request's size.
+	pub rgb: Vec<u8>,
+	/// How much of the way from noise is gone, from above 0 to 1: at 1 little is left of the picture.
+	pub strength: f32,
+	/// What is painted anew; everything if there is none.
+	pub mask: Option<Mask>,
+}
+
+/// A byte for each pixel, row by row: from 128, it is painted anew.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Mask(pub Vec<u8>);
+
+impl Request {
+	/// A request with the model's defaults.
+	pub fn new(folder: &ModelFolder, prompt: impl Into<String>, seed: u64) -> Self {
+		Self {
+			prompt: prompt.into(),
+			negative_prompt: String::new(),
+			seed,
+			steps: folder.default_steps(),
+			width: folder.default_size(),
+			height: folder.default_size(),
+			guidance: folder.default_guidance(),
+			scheduler: folder.default_scheduler(),
+			options: Options::default(),
+		}
+	}
+
+	/// Height and width in pixels.
+	fn size(&self) -> [usize; 2] {
+		[self.height, self.width].map(usize::from)
+	}
+}
+
+/// How a pipeline is loaded.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct LoadOptions {
+	/// Where it runs.
+	pub device: Device,
+	/// Threads on the CPU; 0 for what suits the model: one for a small one, one a physical core for
+	/// others. The picture does not depend on it.
+	pub threads: usize,
+	/// Side in pixels of the tiles in which larger pictures are decoded, to save memory; 0 for whole
+	/// pictures. The picture depends on it a little, at the tiles' edges.
+	pub vae_tile: u16,
+}
+
+/// How far a picture is. Told before the first step (with 0) and after each.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Progress<'a> {
+	/// Runs of the UNet done: one a step, except with PNDM.
+	pub step: u16,
+	/// Runs in all.
+	pub of: u16,
+	/// The latents as they are now, of all pictures one after the other; empty before the first step.
+	pub latents: &'a [f32],
+	/// What the first picture will look like, where one was asked for.
+	pub preview: Option<&'a Preview>,
+}
+
+/// What a picture will look like, as far as the UNet can tell.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Preview {
+	/// Pixels in a row.
+	pub width: u32,
+	/// Rows.
+	pub height: u32,
+	/// Red, green and blue of each pixel, row by row from the top.
+	pub rgb: Vec<u8>,
+}
+
+/// What the caller wants after it was told of progress.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Control {
+	/// The next step.
+	Continue,
+	/// No more: [`Pipeline::generate`] returns [`Error::Cancelled`].
+	Cancel,
+}
+
+/// A picture, and how it came about.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Picture {
+	/// Pixels in a row.
+	pub width: u32,
+	/// Rows.
+	pub height: u32,
+	/// Red, green and blue of each pixel, row by row from the top.
+	pub rgb: Vec<u8>,
+	/// What it went through.
+	pub trajectory: Trajectory,
+}
+
+/// What a picture went through, so that any one step of it can be run again and compared.
+///
+/// The leaves, in order, numbers as fp16 little-endian in the tensors' order:
+/// 1. the latents before the first step: the seed's noise, scaled for the scheduler;
+/// 2. the latents after each run of the UNet: one a step, except with PNDM;
+/// 3. the text embedding: of the negative prompt and the prompt where guidance is above 1, else of
+///    the prompt; each with that of the whole prompt after it where the model has one;
+/// 4. the decoded picture: the bytes of [`Picture::rgb`].
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Trajectory {
+	/// The leaves: runs + 3 of them.
+	pub leaves: Vec<Vec<u8>>,
+}
+
+/// A model's graphs, loaded on a device. One request at a time.
+pub struct Pipeline {
+	folder: ModelFolder,
+	prompts: Prompts,
+	unet: Stage,
+	vae_decoder: Stage,
+	/// The decoder in fp32, once the other's numbers were not finite.
+	precise_decoder: Option<Stage>,
+	/// The encoder, once a picture was given.
+	vae_encoder: Option<Stage>,
+	backend: Arc<dyn Backend>,
+	vae_tile: u16,
+	device_class: DeviceClass,
+	device_name: String,
+	engine_profile: String,
+}
+
+impl Pipeline {
+	/// Loads a model's graphs. [`Device::Auto`] falls back to the CPU where CUDA does not work, and
+	/// logs why.
+	pub fn load(folder: &ModelFolder, options: &LoadOptions) -> Result<Self, Error> {
+		let mut pipeline = match options.device {
+			Device::Cpu => Self::on_cpu(folder, options.threads),
+			Device::Cuda(number) => Self::on_cuda(folder, number, options.threads),
+			Device::Auto => {
+				const FIRST: u32 = 0;
+				Self::on_cuda(folder, FIRST, options.threads).or_else(|error| {
+					tracing::info!(reason = %error, "running on the CPU");
+					Self::on_cpu(folder, options.threads)
+				})
+			},
+		}?;
+		pipeline.set_vae_tile(options.vae_tile)?;
+		Ok(pipeline)
+	}
+
+	/// Loads a model's graphs on any backend; the rest describes it to whoever asks.
+	pub fn with_backend(
+		folder: &ModelFolder,
+		backend: Arc<dyn Backend>,
+		device_class: DeviceClass,
+		device_name: String,
+		engine_profile: String,
+	) -> Result<Self, Error> {
+		let mut encoders = Vec::new();
+		for (component, tokenizer) in folder.tokenizer_configs() {
+			let stage = load(&*backend, folder, component, |_| Some(Role::Main), &[])?;
+			encoders.push(Encoder::new(Tokenizer::load(tokenizer)?, stage));
+		}
+		let mut needed = vec![Role::Main, Role::Timestep, Role::Hidden];
+		if folder.is_xl() {
+			needed.extend([Role::Pooled, Role::TimeIds]);
+		}
+		let unet = load(&*backend, folder, "unet", unet_role, &needed)?;
+		let decoder = load(&*backend, folder, "vae_decoder", |_| Some(Role::Main), &[])?;
+		Ok(Self {
+			folder: folder.clone(),
+			prompts: Prompts {
+				encoders,
+				zeros_for_empty: folder.zeros_for_empty_prompt(),
+			},
+			unet,
+			vae_decoder: decoder,
+			precise_decoder: None,
+			vae_encoder: None,
+			backend,
+			vae_tile: 0,
+			device_class,
+			device_name,
+			engine_profile,
+		})
+	}
+
+	fn on_cpu(folder: &ModelFolder, threads: usize) -> Result<Self, Error> {
+		// A small UNet's layers are done before a second thread has begun.
+		let threads = if threads == 0 && folder.unet_bytes() < SMALL_UNET {
+			1
+		} else {
+			threads
+		};
+		let device = format!("cpu {}", instruction_set());
+		let profile = engine_profile(&runtime::init(None)?.version, &device);
+		let backend = Arc::new(OnnxRuntime::cpu(threads));
+		Self::with_backend(folder, backend, DeviceClass::Cpu, processor_name(), profile)
+	}
+
+	fn on_cuda(folder: &ModelFolder, number: u32, threads: usize) -> Result<Self, Error> {
+		let device = Device::Cuda(number);
+		let unusable = |problem| Error::Device { device, problem };
+		let version = runtime::init(None)?.version;
+		let gpu = cuda::gpu(number).map_err(unusable)?;
+		OnnxRuntime::cuda_available().map_err(unusable)?;
+		let cuda::Gpu { name, major, minor } = gpu;
+		let profile = engine_profile(
+			&version,
+			&format!("cuda sm_{major}{minor} heuristic no-tf32"),
+		);
+		let class = DeviceClass::Cuda { major, minor };
+		let backend = Arc::new(OnnxRuntime::cuda(number, threads));
+		let mut pipeline = Self::with_backend(folder, backend, class, name, profile)?;
+		// cuDNN is loaded at the first convolution: one that is missing must show now, not when the
+		// first task has come.
+		let mut probe = Request::new(folder, "", 0);
+		probe.steps = 1;
+		// PNDM alone cannot do with one step.
+		probe.scheduler = Scheduler::Ddim;
+		pipeline
+			.generate(&probe, &mut |_| Control::Continue)
+			.map_err(|error| unusable(format!("the first picture failed: {error}")))?;
+		Ok(pipeline)
+	}
+
+	/// Decodes pictures larger than `side` pixels in tiles of that side; 0 for whole pictures.
+	pub fn set_vae_tile(&mut self, side: u16) -> Result<(), Error> {
+		let multiple = self.folder.size_multiple();
+		// Four latents a side: less has no quarter to blend.
+		let least = u32::from(multiple).max(4 * self.folder.vae_factor());
+		if side > 0 && (u32::from(side) < least || !side.is_multiple_of(multiple)) {
+			let problem = format!("{side}; must be a multiple of {multiple} from {least} on");
+			return Err(Error::request("vae_tile", problem));
+		}
+		const PROFILE: &str = ", vae tiles of ";
+		self.vae_tile = side;
+		// Of a former call.
+		if let Some(end) = self.engine_profile.find(PROFILE) {
+			self.engine_profile.truncate(end);
+		}
+		if side > 0 {
+			self.engine_profile.push_str(&format!("{PROFILE}{side}"));
+		}
+		Ok(())
+	}
+
+	/// The kind of device that this pipeline runs on.
+	pub fn device_class(&self) -> DeviceClass {
+		self.device_class
+	}
+
+	/// The device's name, for people.
+	pub fn device_name(&self) -> String {
+		self.device_name.clone()
+	}
+
+	/// All that a picture's bits depend on besides model and request: the versions of the engine and
+	/// of ONNX Runtime, the provider and its settings, the instruction set.
+	pub fn engine_profile(&self) -> &str {
+		&self.engine_profile
+	}
+
+	/// Makes the picture.
+	pub fn generate(
+		&mut self,
+		request: &Request,
+		on_step: &mut dyn FnMut(Progress<'_>) -> Control,
+	) -> Result<Picture, Error> {
+		self.generate_until(request, &Stop::new(), on_step)
+	}
+
+	/// Makes the picture, unless `stop` ends it: at once, also in the middle of a step.
+	pub fn generate_until(
+		&mut self,
+		request: &Request,
+		stop: &Stop,
+		on_step: &mut dyn FnMut(Progress<'_>) -> Control,
+	) -> Result<Picture, Error> {
+		let mut pictures = self.generate_batch(request, &[request.seed], stop, on_step)?;
+		pictures
+			.pop()
+			.ok_or_else(|| Error::request("seed", "none was given"))
+	}
+
+	/// Makes a picture for each seed (the request's own does not count), all at once. On a GPU that is
+	/// faster than one after the other; the bits may differ from those of a picture alone.
+	pub fn generate_batch(
+		&mut self,
+		request: &Request,
+		seeds: &[u64],
+		stop: &Stop,
+		on_step: &mut dyn FnMut(Progress<'_>) -> Control,
+	) -> Result<Vec<Picture>, Error> {
+		self.check(request)?;
+		if !(1..=MAX_BATCH).contains(&seeds.len()) {
+			let problem = format!("{} at once; must be from 1 to {MAX_BATCH}", seeds.len());
+			return Err(Error::request("seed", problem));
+		}
+		let mut schedule = self.plan(request)?;
+		let runs = schedule.timesteps().len();
+		let begin = begin(request, runs)?;
+		// A schedule has at most MAX_STEPS steps, and PNDM's a few runs more.
+		let of = (runs - begin) as u16;
+		let mut report = |step: usize, latents: &[f32], preview: Option<&Preview>| {
+			let progress = Progress {
+				step: step as u16,
+				of,
+				latents,
+				preview,
+			};
+			match on_step(progress) {
+				Control::Continue if !stop.is_stopped() => Ok(()),
+				_ => Err(Error::Cancelled),
+			}
+		};
+		report(0, &[], None)?;
+
+		let prompts = self.embed(request, stop)?;
+		let mut canvas = self.canvas(request, seeds, &*schedule, begin, stop)?;
+		let mut trajectories: Vec<Vec<Vec<u8>>> = canvas
+			.pictures()
+			.map(|latents| vec![half_bytes(latents)])
+			.collect();
+		for step in begin..runs {
+			let prediction =
+				self.predict(&*schedule, step, &canvas.latents, &prompts, request, stop)?;
+			let preview = self.preview(request, &*schedule, step, &prediction, &canvas, stop)?;
+			let noise = canvas.fresh_noise(&*schedule, step);
+			schedule.step(step, &prediction, &noise, &mut canvas.latents);
+			canvas.keep_unmasked(&*schedule, step + 1);
+			finite(&canvas.latents, || {
+				format!("step {} of {of}", step - begin + 1)
+			})?;
+			for (leaves, latents) in trajectories.iter_mut().zip(canvas.pictures()) {
+				leaves.push(half_bytes(latents));
+			}
+			report(step - begin + 1, &canvas.latents, preview.as_ref())?;
+		}
+		let embedding: Vec<u8> = prompts.iter().flat_map(embedding_bytes).collect();
+		let mut pictures = Vec::with_capacity(seeds.len());
+		for (mut leaves, latents) in trajectories.into_iter().zip(canvas.pictures()) {
+			let rgb = self.decode(latents, request, stop)?;
+			leaves.push(embedding.clone());
+			leaves.push(rgb.clone());
+			pictures.push(Picture {
+				width: request.width.into(),
+				height: request.height.into(),
+				rgb,
+				trajectory: Trajectory { leaves },
+			});
+		}
+		Ok(pictures)
+	}
+
+	fn plan(&self, request: &Request) -> Result<Box<dyn Schedule>, Error> {
+		request
+			.scheduler
+			.plan(self.folder.scheduler_config(), request.steps)
+			.map_err(|problem| Error::request("steps", problem))
+	}
+
+	/// Refuses what this model does not make.
+	fn check(&self, request: &Request) -> Result<(), Error> {
+		let prompts = [
+			("prompt", &request.prompt),
+			("negative_prompt", &request.negative_prompt),
+		];
+		for (field, prompt) in prompts {
+			if prompt.len() > MAX_PROMPT_BYTES {
+				let length = prompt.len();
+				let problem = format!("has {length} bytes; at most {MAX_PROMPT_BYTES} are read");
+				return Err(Error::request(field, problem));
+			}
+		}
+		if !(1..=MAX_STEPS).contains(&request.steps) {
+			let problem = format!("{}; must be from 1 to {MAX_STEPS}", request.steps);
+			return Err(Error::request("steps", problem));
+		}
+		if !GUIDANCE.contains(&request.guidance) {
+			let (from, to) = (GUIDANCE.start(), GUIDANCE.end());
+			let problem = format!("{}; must be from {from} to {to}", request.guidance);
+			return Err(Error::request("guidance", problem));
+		}
+		let multiple = self.folder.size_multiple();
+		let max = self.folder.max_size();
+		let factor = self.folder.vae_factor() as usize;
+		// A UNet can be exported for one size only.
+		let fixed = |axis: usize| {
+			let (port, _) = self.unet.port(Role::Main)?;
+			port.shape[axis].map(|side| side * factor)
+		};
+		for (field, side, fixed) in [
+			("width", request.width, fixed(3)),
+			("height", request.height, fixed(2)),
+		] {
+			if side == 0 || side > max || !side.is_multiple_of(multiple) {
+				let problem = format!("{side}; must be a multiple of {multiple} up to {max}");
+				return Err(Error::request(field, problem));
+			}
+			if let Some(fixed) = fixed.filter(|fixed| *fixed != usize::from(side)) {
+				let problem = format!("{side}; this model was exported for {fixed} only");
+				return Err(Error::request(field, problem));
+			}
+		}
+		check_options(request)
+	}
+
+	/// Height and width of the latents.
+	fn latent_size(&self, request: &Request) -> [usize; 2] {
+		let factor = self.folder.vae_factor() as usize;
+		request.size().map(|side| side / factor)
+	}
+
+	/// How many numbers one picture's latents have.
+	fn latent_count(&self, request: &Request) -> usize {
+		let [height, width] = self.latent_size(request);
+		self.folder.latent_channels() * height * width
+	}
+
+	/// Whether the negative prompt counts: not where the UNet was distilled with guidance.
+	fn guided(&self, request: &Request) -> bool {
+		request.guidance > NO_GUIDANCE && self.unet.port(Role::Guidance).is_none()
+	}
+
+	fn embed(&mut self, request: &Request, stop: &Stop) -> Result<Vec<Embedding>, Error> {
+		let negative = self
+			.guided(request)
+			.then_some(request.negative_prompt.as_str());
+		self.prompts
+			.embed(&request.prompt, negative, &request.options, stop)
+	}
+
+	/// The latents to start from, and what stays of a given picture.
+	fn canvas(
+		&mut self,
+		request: &Request,
+		seeds: &[u64],
+		schedule: &dyn Schedule,
+		begin: usize,
+		stop: &Stop,
+	) -> Result<Canvas, Error> {
+		let count = self.latent_count(request);
+		let draw = |stream| -> Vec<f32> {
+			let draw = |seed: &u64| rng::normal(*seed, stream, count);
+			seeds.iter().flat_map(draw).collect()
+		};
+		let noise = draw(rng::Stream::InitialNoise);
+		let scaled = |noise: &[f32]| -> Vec<f32> {
+			let scale = schedule.initial_scale();
+			noise.iter().map(|number| number * scale).collect()
+		};
+		let Some(start) = &request.options.start else {
+			return Ok(Canvas {
+				latents: scaled(&noise),
+				count,
+				seeds: seeds.to_vec(),
+				kept: None,
+			});
+		};
+		let drawn = draw(rng::Stream::Picture);
+		let mut picture = Vec::with_capacity(noise.len());
+		for drawn in drawn.chunks_exact(count) {
+			picture.extend(self.encode(&start.rgb, request, drawn, stop)?);
+		}
+		let whole = start.strength >= 1.0 && start.mask.is_some();
+		let latents = if whole {
+			scaled(&noise)
+		} else {
+			mix(schedule.mixture(begin), &picture, &noise)
+		};
+		let mask = start
+			.mask
+			.as_ref()
+			.map(|mask| self.latent_mask(mask, request));
+		Ok(Canvas {
+			latents,
+			count,
+			seeds: seeds.to_vec(),
+			kept: mask.map(|mask| Kept {
+				mask,
+				picture,
+				noise,
+			}),
+		})
+	}
+
+	/// For each place of the latents whether it is painted anew, as the mask's nearest pixel says.
+	fn latent_mask(&self, mask: &Mask, request: &Request) -> Vec<bool> {
+		const ANEW: u8 = 128;
+		let factor = self.folder.vae_factor() as usize;
+		let [height, width] = self.latent_size(request);
+		let row = usize::from(request.width);
+		let plane = (0..height * width).map(|place| {
+			let (y, x) = (place / width * factor, place % width * factor);
+			mask.0[y * row + x] >= ANEW
+		});
+		let plane: Vec<bool> = plane.collect();
+		plane.repeat(self.folder.latent_channels())
+	}
+
+	/// What the UNet predicts for the samples before a step, guided.
+	fn predict(
+		&mut self,
+		schedule: &dyn Schedule,
+		step: usize,
+		latents: &[f32],
+		prompts: &[Embedding],
+		request: &Request,
+		stop: &Stop,
+	) -> Result<Vec<f32>, Error> {
+		let mut input = latents.to_vec();
+		schedule.scale_input(step, &mut input);
+		let count = self.latent_count(request);
+		let pictures = latents.len() / count;
+		let rows = prompts.len() * pictures;
+		// All at once, unless the UNet was exported for fewer.
+		let fixed = self
+			.unet
+			.port(Role::Main)
+			.and_then(|(port, _)| port.shape[0]);
+		let batch = fixed
+			.filter(|batch| rows.is_multiple_of(*batch))
+			.unwrap_or(rows);
+		let mut outputs = Vec::with_capacity(rows * count);
+		for first in (0..rows).step_by(batch) {
+			// The rows of the first prompt for all pictures, then those of the second.
+			let rows = first..first + batch;
+			let samples: Vec<f32> = rows
+				.clone()
+				.flat_map(|row| &input[row % pictures * count..][..count])
+				.copied()
+				.collect();
+			let prompts: Vec<&Embedding> = rows.map(|row| &prompts[row / pictures]).collect();
+			let timestep = schedule.timesteps()[step];
+			outputs.extend(self.run_unet(&samples, timestep, &prompts, request, stop)?);
+		}
+		if outputs.len() != rows * count {
+			return Err(self
+				.unet
+				.unusable("its output has not the shape of its sample"));
+		}
+		if prompts.len() == 1 {
+			return Ok(outputs);
+		}
+		let (negative, positive) = outputs.split_at(latents.len());
+		let guidance = request.guidance;
+		Ok(negative
+			.iter()
+			.zip(positive)
+			.map(|(negative, positive)| negative + guidance * (positive - negative))
+			.collect())
+	}
+
+	/// One run of the UNet, a row for each prompt.
+	fn run_unet(
+		&mut self,
+		samples: &[f32],
+		timestep: f32,
+		prompts: &[&Embedding],
+		request: &Request,
+		stop: &Stop,
+	) -> Result<Vec<f32>, Error> {
+		let batch = prompts.len();
+		let [height, width] = self.latent_size(request);
+		let floats = |role, shape: &[usize], numbers: &[f32]| {
+			Tensor::from_floats(self.unet.element(role), shape, numbers)
+		};
+		let shape = [batch, self.folder.latent_channels(), height, width];
+		let sample = floats(Role::Main, &shape, samples);
+		let timestep_shape: Vec<usize> = match self.unet.port(Role::Timestep) {
+			Some((port, _)) => port.shape.iter().map(|size| size.unwrap_or(1)).collect(),
+			None => Vec::new(),
+		};
+		let timesteps = vec![timestep; timestep_shape.iter().product()];
+		let timesteps = floats(Role::Timestep, &timestep_shape, &timesteps);
+		let all = |of: fn(&Embedding) -> &Vec<f32>| -> Vec<f32> {
+			prompts
+				.iter()
+				.flat_map(|prompt| of(prompt))
+				.copied()
+				.collect()
+		};
+		let hidden_shape = [batch, prompts[0].tokens, prompts[0].width];
+		let hidden = floats(Role::Hidden, &hidden_shape, &all(|prompt| &prompt.numbers));
+		let pooled = all(|prompt| &prompt.pooled);
+		let pooled = floats(Role::Pooled, &[batch, pooled.len() / batch], &pooled);
+		let time_ids = time_ids(request).repeat(batch);
+		let time_ids = floats(Role::TimeIds, &[batch, TIME_IDS], &time_ids);
+		let guidance = match self.unet.port(Role::Guidance) {
+			Some((port, _)) => {
+				let width = port.shape[1].or(self.folder.guidance_width());
+				guidance_embedding(request.guidance, width.unwrap_or(0))
+			},
+			None => Vec::new(),
+		};
+		let width = guidance.len();
+		let guidance = floats(Role::Guidance, &[batch, width], &guidance.repeat(batch));
+		let name = self.unet.output_or_first(&["out_sample"]);
+		let outputs = self.unet.run(
+			&[
+				(Role::Main, &sample),
+				(Role::Timestep, &timesteps),
+				(Role::Hidden, &hidden),
+				(Role::Pooled, &pooled),
+				(Role::TimeIds, &time_ids),
+				(Role::Guidance, &guidance),
+			],
+			&[&name],
+			stop,
+		)?;
+		Ok(outputs
+			.into_iter()
+			.next()
+			.map(Tensor::into_floats)
+			.unwrap_or_default())
+	}
+
+	/// The first picture as the UNet predicts it, if one is due after this step.
+	fn preview(
+		&mut self,
+		request: &Request,
+		schedule: &dyn Schedule,
+		step: usize,
+		prediction: &[f32],
+		canvas: &Canvas,
+		stop: &Stop,
+	) -> Result<Option<Preview>, Error> {
+		let every = usize::from(request.options.preview_every);
+		if every == 0 || !(step + 1).is_multiple_of(every) {
+			return Ok(None);
+		}
+		let kind = self
+			.folder
+			.scheduler_config()
+			.prediction_type
+			.unwrap_or(PredictionType::Epsilon);
+		let (signal, noise) = schedule.mixture(step);
+		let latents: Vec<f32> = canvas.latents[..canvas.count]
+			.iter()
+			.zip(prediction)
+			.map(|(&sample, &output)| match kind {
+				PredictionType::Epsilon => (sample - noise * output) / signal,
+				PredictionType::Sample => output,
+				PredictionType::VPrediction => {
+					let square = signal * signal + noise * noise;
+					(signal * sample - noise * square.sqrt() * output) / square
+				},
+			})
+			.collect();
+		// Early predictions can be wild; a preview is no reason to fail.
+		match self.decode(&latents, request, stop) {
+			Ok(rgb) => Ok(Some(Preview {
+				width: request.width.into(),
+				height: request.height.into(),
+				rgb,
+			})),
+			Err(Error::NotFinite { .. }) => Ok(None),
+			Err(error) => Err(error),
+		}
+	}
+
+	/// The picture that latents stand for. Where the decoder's numbers are not finite and the folder
+	/// has one in fp32, that one decodes them.
+	fn decode(
+		&mut self,
+		latents: &[f32],
+		request: &Request,
+		stop: &Stop,
+	) -> Result<Vec<u8>, Error> {
+		let size = self.latent_size(request);
+		let tile = usize::from(self.vae_tile) / self.folder.vae_factor() as usize;
+		let config = self.folder.vae_config();
+		let decode = |stage: &mut Stage| {
+			if tile > 0 && size.iter().any(|side| *side > tile) {
+				vae::decode_tiled(stage, config, latents, size, tile, stop)
+			} else {
+				vae::decode(stage, config, latents, size, stop)
+			}
+		};
+		let planes = match decode(&mut self.vae_decoder) {
+			Err(Error::NotFinite { .. }) if self.folder.precise_decoder().is_some() => {
+				let stage = match self.precise_decoder.take() {
+					Some(stage) => stage,
+					None => {
+						tracing::info!("decoding in fp32: the decoder's numbers were not finite");
+						let path = self.folder.precise_decoder().unwrap_or_default();
+						let graph = self.backend.load(&path)?;
+						Stage::new(path, graph, |_| Some(Role::Main), &[Role::Main])?
+					},
+				};
+				decode(self.precise_decoder.insert(stage))
+			},
+			planes => planes,
+		}?;
+		Ok(vae::to_rgb(&planes))
+	}
+
+	/// The latents of a given picture.
+	fn encode(
+		&mut self,
+		rgb: &[u8],
+		request: &Request,
+		noise: &[f32],
+		stop: &Stop,
+	) -> Result<Vec<f32>, Error> {
+		let stage = match self.vae_encoder.take() {
+			Some(stage) => stage,
+			None => {
+				if !self.folder.has_encoder() {
+					let problem = "this model's folder has no vae_encoder";
+					return Err(Error::request("start", problem));
+				}
+				let role = |_: &crate::backend::Port| Some(Role::Main);
+				load(&*self.backend, &self.folder, "vae_encoder", role, &[])?
+			},
+		};
+		let stage = self.vae_encoder.insert(stage);
+		let config = self.folder.vae_config();
+		vae::encode(stage, config, rgb, request.size(), noise, stop)
+	}
+}
+
+/// Loads a component's graph.
+fn load(
+	backend: &dyn Backend,
+	folder: &ModelFolder,
+	component: &str,
+	role: impl Fn(&crate::backend::Port) -> Option<Role>,
+	needed: &[Role],
+) -> Result<Stage, Error> {
+	let path = folder.graph(component);
+	let graph = backend.load(&path)?;
+	let needed = if needed.is_empty() {
+		&[Role::Main]
+	} else {
+		needed
+	};
+	Stage::new(path, graph, role, needed)
+}
+
+/// The latents of the pictures being made, one after the other.
+struct Canvas {
+	latents: Vec<f32>,
+	/// Numbers of one picture.
+	count: usize,
+	seeds: Vec<u64>,
+	kept: Option<Kept>,
+}
+
+/// What stays of a given picture.
+struct Kept {
+	/// For each number of one picture whether it is painted anew.
+	mask: Vec<bool>,
+	picture: Vec<f32>,
+	noise: Vec<f32>,
+}
+
+impl Canvas {
+	fn pictures(&self) -> impl Iterator<Item = &[f32]> {
+		self.latents.chunks_exact(self.count)
+	}
+
+	/// The noise that this step adds, each picture's of its own seed; empty if it adds none.
+	fn fresh_noise(&self, schedule: &dyn Schedule, step: usize) -> Vec<f32> {
+		if !schedule.takes_noise(step) {
+			return Vec::new();
+		}
+		let stream = rng::Stream::Step(step as u16);
+		let draw = |seed: &u64| rng::normal(*seed, stream, self.count);
+		self.seeds.iter().flat_map(draw).collect()
+	}
+
+	/// Puts the given picture back where it stays, as noisy as the samples are before step `next`.
+	fn keep_unmasked(&mut self, schedule: &dyn Schedule, next: usize) {
+		let Some(kept) = &self.kept else {
+			return;
+		};
+		let mixed;
+		let back = if next < schedule.timesteps().len() {
+			mixed = mix(schedule.mixture(next), &kept.picture, &kept.noise);
+			&mixed
+		} else {
+			&kept.picture
+		};
+		let anew = kept.mask.iter().cycle();
+		for ((number, back), anew) in self.latents.iter_mut().zip(back).zip(anew) {
+			if !anew {
+				*number = *back;
+			}
+		}
+	}
+}
+
+/// A picture and noise in these parts.
+fn mix((signal, deviation): (f32, f32), picture: &[f32], noise: &[f32]) -> Vec<f32> {
+	picture
+		.iter()
+		.zip(noise)
+		.map(|(picture, noise)| signal * picture + deviation * noise)
+		.collect()
+}
+
+/// The run that a picture begins with: a later one where another picture is given.
+fn begin(request: &Request, runs: usize) -> Result<usize, Error> {
+	let Some(start) = &request.options.start else {
+		return Ok(0);
+	};
+	let steps = usize::from(request.steps);
+	// The product in f64 and cut, as in Python.
+	let taken = (f64::from(request.steps) * f64::from(start.strength) + 1e-6) as usize;
+	let begin = steps - taken.min(steps);
+	if taken == 0 || begin >= runs {
+		let problem = format!("{} of {steps} steps is none", start.strength);
+		return Err(Error::request("strength", problem));
+	}
+	Ok(begin)
+}
+
+fn check_options(request: &Request) -> Result<(), Error> {
+	let options = &request.options;
+	if options.clip_skip > MAX_CLIP_SKIP {
+		let problem = format!("{}; must be at most {MAX_CLIP_SKIP}", options.clip_skip);
+		return Err(Error::request("clip_skip", problem));
+	}
+	let Some(start) = &options.start else {
+		return Ok(());
+	};
+	if !(start.strength > 0.0 && start.strength <= 1.0) {
+		let problem = format!("{}; must be above 0 and at most 1", start.strength);
+		return Err(Error::request("strength", problem));
+	}
+	let pixels: usize = request.size().iter().product();
+	if start.rgb.len() != pixels * COLOURS {
+		let problem = format!("must be a picture of {}x{}", request.width, request.height);
+		return Err(Error::request("start", problem));
+	}
+	if start
+		.mask
+		.as_ref()
+		.is_some_and(|mask| mask.0.len() != pixels)
+	{
+		let problem = format!("must be of {}x{}", request.width, request.height);
+		return Err(Error::request("mask", problem));
+	}
+	Ok(())
+}
+
+/// How many numbers tell Stable Diffusion XL of sizes.
+const TIME_IDS: usize = 6;
+
+/// The original size, the crop's corner and the size that is made: the picture is whole.
+fn time_ids(request: &Request) -> [f32; TIME_IDS] {
+	let [height, width] = [request.height, request.width].map(f32::from);
+	[height, width, 0.0, 0.0, height, width]
+}
+
+/// The guidance scale as UNets that were distilled with it read it: waves of falling frequency
+/// (Vaswani et al. 2017, arXiv:1706.03762) of 1000 times the scale less 1.
+fn guidance_embedding(guidance: f32, width: usize) -> Vec<f32> {
+	use std::f64::consts::TAU;
+	const LONGEST: f64 = 10_000.0;
+	const FACTOR: f32 = 1000.0;
+	let half = width / 2;
+	let scale = (guidance - 1.0) * FACTOR;
+	let gap = (math::ln(LONGEST) / (half.max(2) - 1) as f64) as f32;
+	let waves: Vec<(f64, f64)> = (0..half)
+		.map(|index| {
+			let frequency = math::exp(f64::from(index as f32 * -gap)) as f32;
+			let turns = f64::from(scale * frequency) / TAU;
+			math::sin_cos_turns(turns - turns.floor())
+		})
+		.collect();
+	let sines = waves.iter().map(|(sin, _)| *sin as f32);
+	let cosines = waves.iter().map(|(_, cos)| *cos as f32);
+	let mut numbers: Vec<f32> = sines.chain(cosines).collect();
+	numbers.resize(width, 0.0);
+	numbers
+}
+
+fn embedding_bytes(embedding: &Embedding) -> Vec<u8> {
+	let mut bytes = half_bytes(&embedding.numbers);
+	bytes.extend(half_bytes(&embedding.pooled));
+	bytes
+}
+
+fn half_bytes(numbers: &[f32]) -> Vec<u8> {
+	numbers
+		.iter()
+		.flat_map(|&number| f16::from_f32(number).to_le_bytes())
+		.collect()
+}
+
+fn finite(numbers: &[f32], stage: impl FnOnce() -> String) -> Result<(), Error> {
+	if numbers.iter().all(|number| number.is_finite()) {
+		Ok(())
+	} else {
+		Err(Error::NotFinite { stage: stage() })
+	}
+}
+
+fn engine_profile(runtime_version: &str, device: &str) -> String {
+	format!(
+		"cuckoo-diffusion {}, onnxruntime {runtime_version}, {device}",
+		env!("CARGO_PKG_VERSION")
+	)
+}
+
+/// The instructions by which ONNX Runtime's CPU kernels choose among themselves.
+fn instruction_set() -> &'static str {
+	#[cfg(target_arch = "x86_64")]
+	{
+		if is_x86_feature_detected!("avx512f") {
+			"x86_64 avx512"
+		} else if is_x86_feature_detected!("avx2") {
+			"x86_64 avx2"
+		} else {
+			"x86_64"
+		}
+	}
+	#[cfg(not(target_arch = "x86_64"))]
+	{
+		std::env::consts::ARCH
+	}
+}
+
+/// What Linux calls the processor.
+fn processor_name() -> String {
+	std::fs::read_to_string("/proc/cpuinfo")
+		.ok()
+		.and_then(|text| {
+			let line = text.lines().find(|line| line.starts_with("model name"))?;
+			Some(line.split_once(':')?.1.trim().to_owned())
+		})
+		.unwrap_or_else(|| std::env::consts::ARCH.into())
+}
