@@ -11,12 +11,11 @@ use offchain_coordinator::{
 	apps::AppId,
 	draw::{ListEntries, ListRecord},
 	state::{Ending, Event},
-	store::{AttemptRow, Extra, NewTask, Store},
+	store::{AttemptRow, Extra, NewTask, Place, Store},
 	terms::Terms,
 };
 use sp_core::Pair;
 use std::{
-	path::Path,
 	sync::{
 		atomic::{AtomicU64, Ordering},
 		Arc,
@@ -28,8 +27,8 @@ use std::{
 const UNDER_WAY: u64 = 256;
 
 /// Tasks a second from accepted to done.
-pub async fn tasks_per_second(folder: &Path, time: Duration) -> anyhow::Result<f64> {
-	let store = Store::open(folder).await?;
+pub async fn tasks_per_second(place: &Place, time: Duration) -> anyhow::Result<f64> {
+	let store = Store::open_at(place).await?;
 	let done = Arc::new(AtomicU64::new(0));
 	let start = Instant::now();
 	let workers: Vec<_> = (0..UNDER_WAY)

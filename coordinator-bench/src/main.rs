@@ -11,6 +11,8 @@ mod draw;
 mod floor;
 mod load;
 mod population;
+#[path = "../../offchain-coordinator/tests/support/postgres.rs"]
+mod postgres_server;
 mod restart;
 mod server;
 
@@ -18,6 +20,7 @@ use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
 use cuckoo_figures::{print, Unit};
 use load::{Load, Outcome};
+use offchain_coordinator::store::Place;
 use server::Server;
 use std::{
 	path::{Path, PathBuf},
@@ -71,6 +74,9 @@ struct Run {
 	/// that a coordinator would use.
 	#[arg(long)]
 	dir: Option<PathBuf>,
+	/// Leaves out what needs a PostgreSQL.
+	#[arg(long)]
+	without_postgres: bool,
 }
 
 fn main() -> anyhow::Result<()> {
@@ -96,7 +102,8 @@ impl Run {
 		print("idle_miner_kib", each, Unit::Kibibytes)?;
 
 		let folder = self.folder("load")?;
-		let server = Server::start(folder.path(), self.miners).await?;
+		let place = Place::Directory(folder.path().to_owned());
+		let server = Server::start(&place, folder.path(), self.miners).await?;
 		let seconds = self.seconds.to_string();
 		let most = ["--seconds", &seconds, "--rate", "max"];
 		let capacity = finish(self.start_load(&server, &most)?)
@@ -114,21 +121,52 @@ impl Run {
 		}
 
 		let folder = self.folder("floor")?;
-		let floor =
-			floor::tasks_per_second(folder.path(), Duration::from_secs(self.seconds)).await?;
+		let place = Place::Directory(folder.path().to_owned());
+		let floor = floor::tasks_per_second(&place, Duration::from_secs(self.seconds)).await?;
 		print("store_tasks_per_s", floor, Unit::PerSecond)?;
 		print("store_floor_ratio", capacity / floor, Unit::Ratio)?;
+
+		if !self.without_postgres {
+			self.on_postgres().await?;
+		}
 
 		let folder = self.folder("restart")?;
 		let opened = restart::seconds(folder.path(), self.tasks).await?;
 		print("restart_1m_s", opened, Unit::Seconds)
 	}
 
+	/// The rate and its floor with the store in PostgreSQL.
+	async fn on_postgres(&self) -> anyhow::Result<()> {
+		let place = |name: &str| {
+			let database = postgres_server::database(name);
+			let database = database.context("there is no PostgreSQL: see --without-postgres")?;
+			anyhow::Ok(Place::Postgres(Box::new(database)))
+		};
+		let folder = self.folder("load on PostgreSQL")?;
+		let number = std::process::id();
+		let load = place(&format!("cuckoo_bench_load_{number}"))?;
+		let server = Server::start(&load, folder.path(), self.miners).await?;
+		let seconds = self.seconds.to_string();
+		let most = ["--seconds", &seconds, "--rate", "max"];
+		let capacity = finish(self.start_load(&server, &most)?)
+			.await?
+			.done_per_second;
+		server.stop().await;
+		print("tasks_per_s_postgres", capacity, Unit::PerSecond)?;
+
+		eprintln!("measuring: floor on PostgreSQL");
+		let floor = place(&format!("cuckoo_bench_floor_{number}"))?;
+		let floor = floor::tasks_per_second(&floor, Duration::from_secs(self.seconds)).await?;
+		print("store_tasks_per_s_postgres", floor, Unit::PerSecond)?;
+		print("store_floor_ratio_postgres", capacity / floor, Unit::Ratio)
+	}
+
 	/// What a second thousand of miners adds to the memory in use: the first one also pays for what is
 	/// there once.
 	async fn idle_miner_kib(&self) -> anyhow::Result<f64> {
 		let folder = self.folder("idle")?;
-		let server = Server::start(folder.path(), 2 * self.miners).await?;
+		let place = Place::Directory(folder.path().to_owned());
+		let server = Server::start(&place, folder.path(), 2 * self.miners).await?;
 		let (settle, stay) = (IDLE.as_secs(), 2 * IDLE.as_secs());
 		let first = self.start_load(&server, &["--seconds", &stay.to_string()])?;
 		tokio::time::sleep(Duration::from_secs(settle)).await;

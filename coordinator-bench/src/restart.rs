@@ -1,7 +1,7 @@
 //! How long a coordinator takes to come up with so many tasks in its store.
 
 use crate::{floor::new_task, server};
-use offchain_coordinator::store::{Store, FILE_NAME};
+use offchain_coordinator::store::{Place, Store, FILE_NAME};
 use rusqlite::Connection;
 use std::{path::Path, time::Instant};
 
@@ -16,7 +16,7 @@ pub async fn seconds(folder: &Path, tasks: u32) -> anyhow::Result<f64> {
 	copy(&folder.join(FILE_NAME), tasks)?;
 
 	let start = Instant::now();
-	let coordinator = server::open(folder).await?;
+	let coordinator = server::open(&Place::Directory(folder.to_owned()), folder).await?;
 	let elapsed = start.elapsed().as_secs_f64();
 	coordinator.close().await;
 	Ok(elapsed)

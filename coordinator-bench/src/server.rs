@@ -3,7 +3,8 @@
 use crate::population::{self, GENESIS};
 use anyhow::Context;
 use offchain_coordinator::{
-	clock::Clock, coordinator::Coordinator, http, scheduler, settings::Settings,
+	clock::Clock, coordinator::Coordinator, http, peers, scheduler, settings::Settings,
+	store::Place,
 };
 use std::{net::SocketAddr, path::Path, sync::Arc};
 use tokio::{net::TcpListener, task::JoinHandle};
@@ -20,8 +21,8 @@ pub struct Server {
 	tasks: Vec<JoinHandle<()>>,
 }
 
-/// Opens the store in this folder as a coordinator does when it starts.
-pub async fn open(folder: &Path) -> anyhow::Result<Arc<Coordinator>> {
+/// Opens the store in this place as a coordinator does when it starts, with its pictures in the folder.
+pub async fn open(place: &Place, folder: &Path) -> anyhow::Result<Arc<Coordinator>> {
 	let settings = Settings {
 		// The load is one app that is more than any that is let in.
 		max_queued: 100_000,
@@ -30,15 +31,15 @@ pub async fn open(folder: &Path) -> anyhow::Result<Arc<Coordinator>> {
 		..Settings::default()
 	};
 	let key = population::worker(population::COORDINATOR);
-	Coordinator::open(folder, key, settings, Clock::System)
+	Coordinator::open_at(place, folder, key, settings, Clock::System)
 		.await
 		.context("the coordinator does not start")
 }
 
 impl Server {
 	/// Serves on a free port, on a chain with so many miners.
-	pub async fn start(folder: &Path, miners: u32) -> anyhow::Result<Self> {
-		let coordinator = open(folder).await?;
+	pub async fn start(place: &Place, folder: &Path, miners: u32) -> anyhow::Result<Self> {
+		let coordinator = open(place, folder).await?;
 		coordinator
 			.set_registry(population::registry(miners), GENESIS)
 			.await?;
@@ -47,6 +48,7 @@ impl Server {
 		let stop = CancellationToken::new();
 		let tasks = vec![
 			tokio::spawn(scheduler::run(coordinator.clone(), stop.clone())),
+			tokio::spawn(peers::run(coordinator.clone(), stop.clone())),
 			tokio::spawn(http::serve(
 				coordinator.clone(),
 				listener,

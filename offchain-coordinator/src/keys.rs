@@ -92,7 +92,7 @@ impl Keys {
 	pub fn open_at(place: &Place) -> Result<Self, KeysError> {
 		match place {
 			Place::Directory(data_dir) => Self::open(data_dir),
-			Place::Postgres(_) => Ok(Self(place.connect_and_migrate()?)),
+			Place::Postgres(_) | Place::Memory(_) => Ok(Self(place.connect_and_migrate()?)),
 		}
 	}
 

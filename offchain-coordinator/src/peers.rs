@@ -119,7 +119,8 @@ impl Peers {
 	async fn tick(&mut self, coordinator: &Arc<Coordinator>) -> Result<()> {
 		let ripe = std::mem::replace(&mut self.ripe, std::mem::take(&mut self.fresh));
 		follow(coordinator, ripe).await?;
-		if is_over(self.compared, COMPARE) || std::mem::take(&mut self.missed) {
+		let missed = std::mem::take(&mut self.missed);
+		if missed || is_over(self.compared, COMPARE) {
 			self.compare(coordinator).await?;
 			self.compared = Some(Instant::now());
 		}

@@ -5,9 +5,9 @@ use crate::{
 	coordinator::{Coordinator, Result},
 	live::Draw,
 	state::{Ending, Event},
-	store::{AttemptRow, Extra, TransitionResult},
+	store::{AttemptRow, Extra, TaskRow, TransitionResult},
 };
-use cuckoo_primitives::signing::Assignment;
+use cuckoo_primitives::BlockNumber;
 use std::{sync::Arc, time::Duration};
 use tokio_util::sync::CancellationToken;
 
@@ -103,7 +103,7 @@ async fn commit(coordinator: &Arc<Coordinator>, draw: Draw) -> Result<()> {
 	let identity = coordinator.identity()?;
 	let signature = coordinator.sign(identity, &assignment);
 	let (task, attempt) = (assignment.task, assignment.attempt);
-	log(&assignment, eligible);
+	let block = assignment.block_number;
 	let row = AttemptRow {
 		assignment,
 		signature,
@@ -125,6 +125,7 @@ async fn commit(coordinator: &Arc<Coordinator>, draw: Draw) -> Result<()> {
 				live.apply(transition, now_ms);
 				live.drawn(&transition.task, signature);
 				this.metrics().drawn(&transition.task, now_ms);
+				log(&transition.task, block, eligible);
 			},
 			// It was cancelled in the meantime, or another process was first.
 			Err(_) => live.undrawn(&task, None, now_ms),
@@ -143,9 +144,8 @@ async fn commit(coordinator: &Arc<Coordinator>, draw: Draw) -> Result<()> {
 	Ok(())
 }
 
-fn log(assignment: &Assignment, eligible: usize) {
-	tracing::info!(
-		task = %assignment.task, attempt = assignment.attempt, miner = %assignment.miner,
-		block = assignment.block_number, eligible, "a miner was drawn"
-	);
+fn log(task: &TaskRow, block: BlockNumber, eligible: usize) {
+	if let (Some(attempt), Some(miner)) = (task.attempt, &task.miner) {
+		tracing::info!(task = %task.id, attempt, %miner, block, eligible, "a miner was drawn");
+	}
 }

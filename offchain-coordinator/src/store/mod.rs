@@ -17,6 +17,9 @@ mod migrations;
 mod operations;
 mod peers;
 mod postgres;
+#[cfg(test)]
+#[path = "../../tests/support/postgres.rs"]
+mod postgres_server;
 mod readers;
 mod retention;
 mod rows;
@@ -147,6 +150,8 @@ pub enum Place {
 	Directory(PathBuf),
 	/// In a database of PostgreSQL, which several processes can share.
 	Postgres(Box<::postgres::Config>),
+	/// In memory, for tests, and done in the caller: see [`Store::open_inline`].
+	Memory(Arc<Memory>),
 }
 
 impl Place {
@@ -163,6 +168,7 @@ impl Place {
 		match self {
 			Self::Directory(directory) => Ok(Box::new(Sqlite::open(&directory.join(FILE_NAME))?)),
 			Self::Postgres(config) => Ok(Box::new(Postgres::connect(config, Arc::default())?)),
+			Self::Memory(memory) => Ok(Box::new(memory.connect()?)),
 		}
 	}
 
@@ -216,11 +222,14 @@ impl Connections {
 	fn open(place: &Place) -> Result<Self> {
 		let closing = Arc::<AtomicBool>::default();
 		match place {
-			Place::Directory(directory) => {
+			Place::Directory(_) | Place::Memory(_) => {
 				let writer = place.connect_and_migrate()?;
-				let read = |_| -> Result<Box<dyn Sql>> {
-					let file = directory.join(FILE_NAME);
-					Ok(Box::new(Sqlite::open_to_read(&file)?))
+				let read = |_| match place {
+					Place::Directory(directory) => {
+						let file = directory.join(FILE_NAME);
+						Ok(Box::new(Sqlite::open_to_read(&file)?) as Box<dyn Sql>)
+					},
+					other => other.connect(),
 				};
 				let readers = (0..READERS).map(read).collect::<Result<_>>()?;
 				Ok(Self {
@@ -256,6 +265,9 @@ impl Store {
 
 	/// Opens the store in this place, or creates it, and brings it to the present version.
 	pub async fn open_at(place: &Place) -> Result<Self> {
+		if let Place::Memory(memory) = place {
+			return Self::open_inline(memory);
+		}
 		let at = place.clone();
 		let opened = tokio::task::spawn_blocking(move || Connections::open(&at)).await;
 		let opened = opened.map_err(|_| StoreError::Closed)??;

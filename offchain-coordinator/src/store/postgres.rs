@@ -150,8 +150,13 @@ impl Postgres {
 		})?;
 		let set = client.batch_execute(SESSION);
 		self.client = Some(client);
-		set.map_err(|error| self.failure(&error))?;
-		self.hold()
+		let ready = set
+			.map_err(|error| self.failure(&error))
+			.and_then(|()| self.hold());
+		if ready.is_err() {
+			self.client = None;
+		}
+		ready
 	}
 
 	/// Takes the lock of this process's instance. Where the former session of this process still has

@@ -13,7 +13,7 @@ use std::{
 	path::Path,
 	sync::{
 		atomic::{AtomicU64, Ordering},
-		Arc,
+		Arc, Mutex,
 	},
 	time::Duration,
 };
@@ -59,7 +59,7 @@ fn prepare(connection: &Connection) -> Result<()> {
 #[derive(Debug)]
 pub struct Memory {
 	name: String,
-	_anchor: Connection,
+	_anchor: Mutex<Connection>,
 }
 
 impl Memory {
@@ -68,7 +68,7 @@ impl Memory {
 		static NUMBER: AtomicU64 = AtomicU64::new(0);
 		let number = NUMBER.fetch_add(1, Ordering::Relaxed);
 		let name = format!("file:/cuckoo-{number}?vfs=memdb");
-		let _anchor = Connection::open(&name)?;
+		let _anchor = Mutex::new(Connection::open(&name)?);
 		Ok(Self { name, _anchor })
 	}
 

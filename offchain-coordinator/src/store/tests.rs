@@ -1,8 +1,22 @@
 use super::*;
+
+mod on_postgres;
 use std::{sync::mpsc, time::Duration};
 use tokio::sync::oneshot;
 
 const MINER: AccountId = AccountId::new([1; 32]);
+
+/// An empty place of every kind that is here, with the folder that it may be in.
+fn places(name: &str) -> Vec<(Place, tempfile::TempDir)> {
+	let folder = || tempfile::tempdir().unwrap();
+	let directory = folder();
+	let mut places = vec![(Place::Directory(directory.path().to_owned()), directory)];
+	let database = format!("cuckoo_store_{name}_{}", std::process::id());
+	if let Some(config) = postgres_server::database(&database) {
+		places.push((Place::Postgres(Box::new(config)), folder()));
+	}
+	places
+}
 
 /// Adds the number to a table of its own.
 fn add(number: i64) -> impl Fn(&mut dyn Sql) -> Result<i64> + Send + 'static {
@@ -56,10 +70,14 @@ async fn hold(store: &Store) -> mpsc::Sender<()> {
 /// A write that fails or panics is undone by itself, whatever else is in its commit.
 #[tokio::test]
 async fn a_write_that_fails_fails_alone() {
-	let directory = tempfile::tempdir().unwrap();
-	let store = Store::open(directory.path()).await.unwrap();
+	for (place, _folder) in places("alone") {
+		fails_alone(&Store::open_at(&place).await.unwrap()).await;
+	}
+}
+
+async fn fails_alone(store: &Store) {
 	let after = Arc::new(Mutex::new(Vec::new()));
-	let release = hold(&store).await;
+	let release = hold(store).await;
 	let mut outcomes = Vec::new();
 	for number in 0..12 {
 		let work = move |sql: &mut dyn Sql| {
@@ -74,7 +92,7 @@ async fn a_write_that_fails_fails_alone() {
 		};
 		let after = after.clone();
 		let note = move |number: &i64| lock(&after).push(*number);
-		outcomes.push(send(&store, work, note).await);
+		outcomes.push(send(store, work, note).await);
 	}
 	drop(release);
 	for (number, outcome) in outcomes.into_iter().enumerate() {
@@ -82,7 +100,7 @@ async fn a_write_that_fails_fails_alone() {
 		assert_eq!(outcome.is_ok(), number % 4 == 0, "{number}: {outcome:?}");
 	}
 	assert_eq!(*lock(&after), [0, 4, 8], "in their order");
-	assert_eq!(added(&store).await, [0, 4, 8]);
+	assert_eq!(added(store).await, [0, 4, 8]);
 	assert!(!store.is_closed());
 	assert_eq!(store.write(add(20), |_| {}).await.unwrap(), 20);
 	store.close().await;
@@ -90,8 +108,13 @@ async fn a_write_that_fails_fails_alone() {
 
 #[tokio::test]
 async fn close_waits_for_what_was_handed_in_and_nothing_comes_after_it() {
-	let directory = tempfile::tempdir().unwrap();
-	let store = Store::open(directory.path()).await.unwrap();
+	for (place, folder) in places("close") {
+		close_waits(&place, folder.path()).await;
+	}
+}
+
+async fn close_waits(place: &Place, folder: &Path) {
+	let store = Store::open_at(place).await.unwrap();
 	let release = hold(&store).await;
 	let writes: Vec<_> = (0..300)
 		.map(|number| {
@@ -118,9 +141,9 @@ async fn close_waits_for_what_was_handed_in_and_nothing_comes_after_it() {
 	let late = store.write(add(1_000), |_| {}).await.unwrap_err();
 	assert!(matches!(late, StoreError::Closed), "{late}");
 	assert!(matches!(store.models().await, Err(StoreError::Closed)));
-	assert!(!directory.path().join(format!("{FILE_NAME}-wal")).exists());
+	assert!(!folder.join(format!("{FILE_NAME}-wal")).exists());
 
-	let store = Store::open(directory.path()).await.unwrap();
+	let store = Store::open_at(place).await.unwrap();
 	told.sort_unstable();
 	assert_eq!(added(&store).await, told);
 }
@@ -128,8 +151,13 @@ async fn close_waits_for_what_was_handed_in_and_nothing_comes_after_it() {
 /// Whoever drops the last handle waits for the writes whose callers went away.
 #[tokio::test]
 async fn a_write_happens_also_when_nobody_waits_for_it() {
-	let directory = tempfile::tempdir().unwrap();
-	let store = Store::open(directory.path()).await.unwrap();
+	for (place, _folder) in places("nobody") {
+		nobody_waits(&place).await;
+	}
+}
+
+async fn nobody_waits(place: &Place) {
+	let store = Store::open_at(place).await.unwrap();
 	let release = hold(&store).await;
 	{
 		let write = store.write(add(7), |_| {});
@@ -138,7 +166,7 @@ async fn a_write_happens_also_when_nobody_waits_for_it() {
 	}
 	drop(release);
 	drop(store);
-	let store = Store::open(directory.path()).await.unwrap();
+	let store = Store::open_at(place).await.unwrap();
 	assert_eq!(added(&store).await, [7]);
 }
 
@@ -177,14 +205,13 @@ fn inline_stores_need_no_runtime_and_lose_only_what_was_not_committed() {
 
 #[tokio::test]
 async fn a_store_of_a_newer_version_is_refused() {
-	let directory = tempfile::tempdir().unwrap();
-	Store::open(directory.path()).await.unwrap().close().await;
-	let place = Place::Directory(directory.path().to_owned());
-	place
-		.connect()
-		.unwrap()
-		.batch("INSERT INTO migrations (number, name, hash) VALUES (1000, '1000_later', x'00')")
-		.unwrap();
-	let refused = Store::open(directory.path()).await.unwrap_err().to_string();
-	assert!(refused.contains("newer version"), "{refused}");
+	for (place, _folder) in places("newer") {
+		let store = Store::open_at(&place).await.unwrap();
+		let insert = "INSERT INTO migrations (number, name, hash) VALUES ($1, $2, $3)";
+		let later = values![1_000i64, "1000_later", [0u8; 1].as_slice()].to_vec();
+		store.execute(insert, later).await.unwrap();
+		store.close().await;
+		let refused = Store::open_at(&place).await.unwrap_err().to_string();
+		assert!(refused.contains("newer version"), "{refused}");
+	}
 }

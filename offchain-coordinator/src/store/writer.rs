@@ -35,7 +35,8 @@ pub trait Job: Send {
 struct Write<T, W, A> {
 	work: W,
 	after: A,
-	result: Result<T>,
+	/// What came of the work; `None` if its transaction did not even begin.
+	result: Option<Result<T>>,
 	reply: oneshot::Sender<Result<T>>,
 }
 
@@ -48,11 +49,10 @@ where
 	A: FnOnce(&T) + Send + 'static,
 {
 	let (reply, outcome) = oneshot::channel();
-	let result = Err(StoreError::Closed);
 	let write = Write {
 		work,
 		after,
-		result,
+		result: None,
 		reply,
 	};
 	(Box::new(write), outcome)
@@ -66,8 +66,10 @@ where
 {
 	fn run(&mut self, sql: &mut dyn Sql) -> bool {
 		let done = catch_unwind(AssertUnwindSafe(|| (self.work)(sql)));
-		self.result = done.unwrap_or(Err(StoreError::Corrupt("write")));
-		self.result.is_ok()
+		let result = done.unwrap_or(Err(StoreError::Corrupt("write")));
+		let succeeded = result.is_ok();
+		self.result = Some(result);
+		succeeded
 	}
 
 	fn finish(self: Box<Self>, committed: Result<()>) {
@@ -77,7 +79,11 @@ where
 			reply,
 			..
 		} = *self;
-		let result = result.and_then(|value| committed.map(|()| value));
+		let result = match (result, committed) {
+			(Some(Err(error)), _) | (_, Err(error)) => Err(error),
+			(Some(Ok(value)), Ok(())) => Ok(value),
+			(None, Ok(())) => Err(StoreError::Corrupt("write")),
+		};
 		if let Ok(value) = &result {
 			after(value);
 		}

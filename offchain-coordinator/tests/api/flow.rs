@@ -219,7 +219,7 @@ async fn the_same_key_and_request_give_the_same_task() {
 	assert_ne!(server.submit("a red apple").await.id, first.id);
 	let error = code(submit("a green apple", "k").await);
 	assert_eq!(error, ErrorCode::IdempotencyKeyInvalid);
-	for key in [String::new(), "x".repeat(129)] {
+	for key in [String::new(), "x".repeat(129), "nul\0".into()] {
 		assert_eq!(
 			code(submit("a red apple", &key).await),
 			ErrorCode::IdempotencyKeyInvalid

@@ -31,6 +31,7 @@ use offchain_coordinator::{
 	tls::Tls,
 	webhooks,
 };
+use postgres::{config::Host, Config};
 use sp_core::{sr25519, Pair};
 use std::{
 	net::SocketAddr,
@@ -166,9 +167,22 @@ pub fn place(directory: &Path) -> Place {
 /// The address of that store, as an operator gives it.
 pub fn store_url(directory: &Path) -> String {
 	match place(directory) {
-		Place::Directory(_) => SQLITE.into(),
-		Place::Postgres(config) => postgres_server::url(&config),
+		Place::Postgres(config) => database_url(&config),
+		_ => SQLITE.into(),
 	}
+}
+
+/// The database's address, as an operator gives it.
+pub fn database_url(config: &Config) -> String {
+	let user = config.get_user().unwrap_or("postgres");
+	let database = config.get_dbname().unwrap_or("postgres");
+	let host = match config.get_hosts() {
+		[Host::Unix(folder)] => folder.display().to_string().replace('/', "%2F"),
+		[Host::Tcp(host)] => host.clone(),
+		other => panic!("one host, not {other:?}"),
+	};
+	let port = config.get_ports().first().copied().unwrap_or(5432);
+	format!("postgres://{user}@{host}:{port}/{database}")
 }
 
 /// The apps with keys in a data directory, on another thread: what they do blocks.

@@ -15,7 +15,7 @@ fn every_test_passes_on_postgres_too() {
 	let mut run = Command::new(tests);
 	run.env(STORE_VARIABLE, "postgres");
 	if std::env::var(postgres_server::VARIABLE).is_err() {
-		run.env(postgres_server::VARIABLE, postgres_server::url(&server));
+		run.env(postgres_server::VARIABLE, database_url(&server));
 	}
 	let output = run.output().unwrap();
 	let text = String::from_utf8_lossy(&output.stdout);

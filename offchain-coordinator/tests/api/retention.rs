@@ -52,7 +52,7 @@ fn rows(directory: &Path) -> [i64; 4] {
 	let count = |table| format!("SELECT COUNT(*) FROM {table}");
 	let tables = ["tasks", "attempts", "results", "eligible_lists"];
 	match place(directory) {
-		Place::Directory(directory) => {
+		Place::Directory(_) | Place::Memory(_) => {
 			let connection = rusqlite::Connection::open(directory.join(FILE_NAME)).unwrap();
 			tables.map(|table| {
 				let count = connection.query_row(&count(table), [], |row| row.get(0));

@@ -193,7 +193,7 @@ impl Process {
 			.args(["two_processes::a_process_of_the_next_test", "--exact"])
 			.arg("--nocapture")
 			.env(SERVE, directory)
-			.env(DATABASE, postgres_server::url(database))
+			.env(DATABASE, database_url(database))
 			.stdin(Stdio::piped())
 			.stdout(Stdio::piped())
 			.spawn()

@@ -1,7 +1,7 @@
 //! A PostgreSQL server for tests: the one that `CUCKOO_TEST_POSTGRES` names, or else one of this
 //! process's own, with the programs of Debian's package `postgresql`, if they are here.
 
-use postgres::{config::Host, Config, NoTls};
+use postgres::{Config, NoTls};
 use std::{
 	io::{BufRead, BufReader, Write},
 	path::PathBuf,
@@ -108,17 +108,4 @@ pub fn database(name: &str) -> Option<Config> {
 	.join()
 	.expect("a database is made");
 	Some(config)
-}
-
-/// The database's address, as an operator gives it.
-pub fn url(config: &Config) -> String {
-	let user = config.get_user().unwrap_or("postgres");
-	let database = config.get_dbname().unwrap_or("postgres");
-	let host = match config.get_hosts() {
-		[Host::Unix(folder)] => folder.display().to_string().replace('/', "%2F"),
-		[Host::Tcp(host)] => host.clone(),
-		other => panic!("one host, not {other:?}"),
-	};
-	let port = config.get_ports().first().copied().unwrap_or(5432);
-	format!("postgres://{user}@{host}:{port}/{database}")
 }
