@@ -12,6 +12,7 @@ use axum::{
 	body::{Body, BodyDataStream},
 	extract::{Extension, Path, Request, State},
 	http::{header, HeaderMap, HeaderValue, StatusCode},
+	middleware::AddExtension,
 	response::{IntoResponse, Response},
 	routing::get,
 	Json, Router,
@@ -24,7 +25,8 @@ use cuckoo_primitives::H256;
 use futures::StreamExt;
 use httpdate::fmt_http_date;
 use jsonrpsee::server::{
-	stop_channel, BatchRequestConfig, HttpBody, PingConfig, Server, ServerConfig, TowerService,
+	stop_channel, BatchRequestConfig, HttpBody, PingConfig, Server, ServerConfig, ServerHandle,
+	TowerService,
 };
 use std::{
 	net::IpAddr,
@@ -72,6 +74,35 @@ pub async fn serve(
 	max_connections: u32,
 	stop: CancellationToken,
 ) {
+	let (service, rpc_handle) = service(coordinator, max_connections);
+	let connections = connections::serve(
+		listener,
+		max_connections,
+		STOP_TIMEOUT,
+		stop.clone(),
+		|peer| service.of(peer.ip()),
+	);
+	let end_rpc = async {
+		stop.cancelled().await;
+		// An error means that it has stopped already.
+		let _ = rpc_handle.stop();
+	};
+	tokio::join!(connections, end_rpc);
+}
+
+/// What answers on the port, without the port.
+#[derive(Clone, Debug)]
+pub struct Answers(Router);
+
+impl Answers {
+	/// Answers a client at this address.
+	pub fn of(&self, client: IpAddr) -> AddExtension<Router, Peer> {
+		Extension(Peer(client)).layer(self.0.clone())
+	}
+}
+
+/// What answers on the port, and what ends its JSON-RPC.
+pub fn service(coordinator: Arc<Coordinator>, max_connections: u32) -> (Answers, ServerHandle) {
 	let (stop_rpc, rpc_handle) = stop_channel();
 	let config = ServerConfig::builder()
 		.max_connections(max_connections)
@@ -86,21 +117,7 @@ pub async fn serve(
 		.set_config(config)
 		.to_service_builder()
 		.build(rpc::methods(coordinator.clone()), stop_rpc);
-	let router = router(Shell { coordinator, rpc });
-
-	let connections = connections::serve(
-		listener,
-		max_connections,
-		STOP_TIMEOUT,
-		stop.clone(),
-		|peer| Extension(Peer(peer.ip())).layer(router.clone()),
-	);
-	let end_rpc = async {
-		stop.cancelled().await;
-		// An error means that it has stopped already.
-		let _ = rpc_handle.stop();
-	};
-	tokio::join!(connections, end_rpc);
+	(Answers(router(Shell { coordinator, rpc })), rpc_handle)
 }
 
 fn router(shell: Shell) -> Router {
@@ -123,8 +140,8 @@ fn router(shell: Shell) -> Router {
 }
 
 /// The address at the other end of a connection.
-#[derive(Clone, Copy)]
-pub(crate) struct Peer(pub(crate) IpAddr);
+#[derive(Clone, Copy, Debug)]
+pub struct Peer(pub(crate) IpAddr);
 
 async fn json_rpc(
 	State(mut shell): State<Shell>,
