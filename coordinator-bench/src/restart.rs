@@ -2,7 +2,7 @@
 
 use crate::{floor::new_task, server};
 use offchain_coordinator::store::{Store, FILE_NAME};
-use sqlx::{sqlite::SqliteConnectOptions, ConnectOptions, Connection};
+use rusqlite::Connection;
 use std::{path::Path, time::Instant};
 
 /// Of so many tasks one still waits.
@@ -13,7 +13,7 @@ pub async fn seconds(folder: &Path, tasks: u32) -> anyhow::Result<f64> {
 	let store = Store::open(folder).await?;
 	store.submit_task(new_task(0), 1, |_| {}).await?;
 	store.close().await;
-	copy(&folder.join(FILE_NAME), tasks).await?;
+	copy(&folder.join(FILE_NAME), tasks)?;
 
 	let start = Instant::now();
 	let coordinator = server::open(folder).await?;
@@ -23,11 +23,12 @@ pub async fn seconds(folder: &Path, tasks: u32) -> anyhow::Result<f64> {
 }
 
 /// Copies the one task until there are `tasks`: done, but for one in [`WAITING_ONE_IN`].
-async fn copy(file: &Path, tasks: u32) -> anyhow::Result<()> {
-	let mut connection = SqliteConnectOptions::new().filename(file).connect().await?;
-	let columns: Vec<String> = sqlx::query_scalar("SELECT name FROM pragma_table_info('tasks')")
-		.fetch_all(&mut connection)
-		.await?;
+fn copy(file: &Path, tasks: u32) -> anyhow::Result<()> {
+	let connection = Connection::open(file)?;
+	let mut columns = connection.prepare("SELECT name FROM pragma_table_info('tasks')")?;
+	let columns: Vec<String> = columns
+		.query_map([], |row| row.get(0))?
+		.collect::<Result<_, _>>()?;
 	let value = |column: &String| match column.as_str() {
 		"seq" => "i + 1".to_owned(),
 		"id" => "randomblob(16)".to_owned(),
@@ -42,14 +43,10 @@ async fn copy(file: &Path, tasks: u32) -> anyhow::Result<()> {
 		columns.join(", "),
 		values.join(", "),
 	);
-	let copied = sqlx::query(sqlx::AssertSqlSafe(copies))
-		.execute(&mut connection)
-		.await?
-		.rows_affected();
+	let copied = connection.execute(&copies, [])?;
 	anyhow::ensure!(
-		copied + 1 == u64::from(tasks),
+		copied + 1 == tasks as usize,
 		"only {copied} copies were made"
 	);
-	connection.close().await?;
 	Ok(())
 }

@@ -1,3 +1,5 @@
+-- Written for SQLite; store/migrations.rs translates it for PostgreSQL.
+--
 -- Hashes, ids, keys and accounts are their bytes; times are milliseconds of Unix time; specs,
 -- assignments and commitments are SCALE, the form that is hashed and signed.
 
@@ -63,6 +65,15 @@ CREATE INDEX tasks_by_app_and_state ON tasks (app, state, seq);
 CREATE INDEX tasks_ended ON tasks (state, updated_ms)
 	WHERE state IN ('done', 'failed', 'cancelled', 'expired');
 
+-- (chain, step) -> SCALE of a whole list of (account, weight) at step 0, of what changed since the step
+-- before at others. Draws from the same list share a step.
+CREATE TABLE eligible_lists (
+	chain   INTEGER NOT NULL,
+	step    INTEGER NOT NULL,
+	entries BLOB NOT NULL,
+	PRIMARY KEY (chain, step)
+) STRICT;
+
 -- One row a draw, kept for good: the proof of the draw and what became of it.
 CREATE TABLE attempts (
 	task               BLOB NOT NULL REFERENCES tasks (id),
@@ -85,15 +96,6 @@ CREATE TABLE attempts (
 
 -- Whether an attempt still names a list, also for the check of the foreign key.
 CREATE INDEX attempts_by_list ON attempts (list_chain, list_step);
-
--- (chain, step) -> SCALE of a whole list of (account, weight) at step 0, of what changed since the step
--- before at others. Draws from the same list share a step.
-CREATE TABLE eligible_lists (
-	chain   INTEGER NOT NULL,
-	step    INTEGER NOT NULL,
-	entries BLOB NOT NULL,
-	PRIMARY KEY (chain, step)
-) STRICT;
 
 -- What the miner of an attempt committed to. A row whose attempt ended otherwise than done is
 -- evidence against the miner and serves nothing else.

@@ -8,8 +8,10 @@ use cuckoo_coordinator_api::{
 use cuckoo_primitives::H256;
 use futures::{Stream, StreamExt};
 use std::{
+	collections::BTreeMap,
 	io,
 	path::{Path, PathBuf},
+	sync::{Arc, Mutex, PoisonError},
 	time::SystemTime,
 };
 use tokio::{
@@ -39,6 +41,24 @@ impl From<io::Error> for PutError {
 pub struct Artifacts {
 	root: PathBuf,
 	incoming: PathBuf,
+	memory: Option<Memory>,
+}
+
+/// Artifacts in memory, for simulations.
+#[derive(Clone, Debug, Default)]
+pub struct Memory(Arc<Mutex<BTreeMap<H256, Vec<u8>>>>);
+
+impl Memory {
+	/// Keeps an artifact.
+	pub fn put(&self, hash: H256, bytes: Vec<u8>) {
+		let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+		kept.insert(hash, bytes);
+	}
+
+	fn get(&self, hash: &H256) -> Option<Vec<u8>> {
+		let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+		kept.get(hash).cloned()
+	}
 }
 
 impl Artifacts {
@@ -52,7 +72,20 @@ impl Artifacts {
 			_ => {},
 		}
 		fs::create_dir_all(&incoming).await?;
-		Ok(Self { root, incoming })
+		Ok(Self {
+			root,
+			incoming,
+			memory: None,
+		})
+	}
+
+	/// Those in memory: what is there can be read.
+	pub fn in_memory(memory: &Memory) -> Self {
+		Self {
+			root: PathBuf::new(),
+			incoming: PathBuf::new(),
+			memory: Some(memory.clone()),
+		}
 	}
 
 	/// `ab/cd/abcd…`: two levels, so that no folder gets too large.
@@ -66,6 +99,9 @@ impl Artifacts {
 
 	/// The artifact's size; `None` if it is not here.
 	pub async fn size(&self, hash: &H256) -> io::Result<Option<u64>> {
+		if let Some(memory) = &self.memory {
+			return Ok(memory.get(hash).map(|bytes| bytes.len() as u64));
+		}
 		match fs::metadata(self.path(hash)).await {
 			Ok(metadata) => Ok(Some(metadata.len())),
 			Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -87,6 +123,11 @@ impl Artifacts {
 
 	/// The artifact's bytes.
 	pub async fn read(&self, hash: &H256) -> io::Result<Vec<u8>> {
+		if let Some(memory) = &self.memory {
+			return memory
+				.get(hash)
+				.ok_or_else(|| io::ErrorKind::NotFound.into());
+		}
 		fs::read(self.path(hash)).await
 	}
 

@@ -6,6 +6,7 @@ use crate::{
 	artifacts::Artifacts,
 	bans::Bans,
 	clock::Clock,
+	entropy::Entropy,
 	identity::{self, Identity, IdentityError},
 	leases::{Lease, MAX_UPLOADS},
 	live::{check_operator, Live, Polling},
@@ -18,7 +19,7 @@ use crate::{
 	settle,
 	state::{Ending, Event, Refusal},
 	store::{
-		Extra, NewTask, Past, ResultRow, Store, StoreError, Submitted, TaskRow, TransitionRefused,
+		Extra, NewTask, Past, Store, StoreError, Submitted, TaskRow, TransitionRefused,
 		TransitionResult,
 	},
 	verify,
@@ -89,6 +90,8 @@ pub enum Error {
 pub struct Coordinator {
 	settings: Settings,
 	clock: Clock,
+	entropy: Entropy,
+	inline: bool,
 	started_ms: u64,
 	store: Store,
 	artifacts: Artifacts,
@@ -106,7 +109,34 @@ pub struct Coordinator {
 	/// Held shared from the look for an artifact until a result names it.
 	naming: RwLock<()>,
 	/// Keeps other processes out of the data directory; the system lets go of it with the process.
-	_lock: File,
+	_lock: Option<File>,
+}
+
+/// A result that was taken and is not yet checked.
+struct Unchecked {
+	/// The task, as it is since the submit.
+	task: TaskRow,
+	miner: AccountId,
+	attempt: Attempt,
+	assigned_ms: u64,
+	commitment: ResultCommitment,
+}
+
+/// What a coordinator stands on.
+#[derive(Debug)]
+pub struct Surroundings {
+	/// Keeps other processes out of the data directory.
+	pub lock: Option<File>,
+	/// The store.
+	pub store: Store,
+	/// The artifacts.
+	pub artifacts: Artifacts,
+	/// The time.
+	pub clock: Clock,
+	/// What is drawn by lot.
+	pub entropy: Entropy,
+	/// Whether everything is done in the caller's thread, so that it goes the same way each time.
+	pub inline: bool,
 }
 
 /// The worker key, which no log shows.
@@ -128,15 +158,40 @@ impl Coordinator {
 		clock: Clock,
 	) -> std::result::Result<Arc<Self>, Error> {
 		tokio::fs::create_dir_all(data_dir).await?;
-		let lock = lock(data_dir)?;
+		let lock = Some(lock(data_dir)?);
 		let store = Store::open(data_dir).await?;
 		let artifacts = Artifacts::open(data_dir).await?;
+		let surroundings = Surroundings {
+			lock,
+			store,
+			artifacts,
+			clock,
+			entropy: Entropy::System,
+			inline: false,
+		};
+		Self::open_in(surroundings, key, settings).await
+	}
+
+	/// Takes up what is left in these surroundings.
+	pub async fn open_in(
+		surroundings: Surroundings,
+		key: sr25519::Pair,
+		settings: Settings,
+	) -> std::result::Result<Arc<Self>, Error> {
+		let Surroundings {
+			lock,
+			store,
+			artifacts,
+			clock,
+			entropy,
+			inline,
+		} = surroundings;
 		let mut live = Live::new(
 			settings.clone(),
-			Challenges::new(rand::random()),
+			Challenges::new(entropy.random()),
 			Catalogue::new(store.models().await?),
 			store.miners().await?,
-			rand::random(),
+			entropy.random(),
 		);
 		for past in store.last_results(PAST_RESULTS).await? {
 			live.learn(&past);
@@ -151,11 +206,23 @@ impl Coordinator {
 					task.task.queue_until_ms = task.task.queue_until_ms.max(grace_ends_ms);
 					live.enqueue(&task.task, &task.stage);
 				},
-				(TaskState::Submitted, _) => unchecked.push(task.task),
+				(TaskState::Submitted, Some(row)) => {
+					let attempt = row.assignment.attempt;
+					let result = store.result(&task.task.id, attempt).await?;
+					let result = result.ok_or(StoreError::Corrupt("result"))?;
+					unchecked.push(Unchecked {
+						task: task.task,
+						miner: row.assignment.miner,
+						attempt,
+						assigned_ms: row.assigned_ms,
+						commitment: result.commitment,
+					});
+				},
 				(_, Some(row)) => {
 					// The miner must say hello again: it is given time for that.
 					let due_ms = row.assignment.deadline_ms.max(grace_ends_ms);
-					let mut lease = Lease::new(task.task.seq, row.assignment, due_ms);
+					let drawn_ms = row.assigned_ms;
+					let mut lease = Lease::new(task.task.seq, row.assignment, drawn_ms, due_ms);
 					lease.due_ms = due_ms;
 					lease.pick_up_by_ms = None;
 					lease.started = task.task.state == TaskState::Running;
@@ -174,6 +241,8 @@ impl Coordinator {
 			settings,
 			started_ms: clock.now_ms(),
 			clock,
+			entropy,
+			inline,
 			store,
 			artifacts,
 			key: Key(key),
@@ -189,8 +258,8 @@ impl Coordinator {
 			naming: RwLock::new(()),
 			_lock: lock,
 		});
-		for task in unchecked {
-			tokio::spawn(coordinator.clone().check_result(task));
+		for result in unchecked {
+			tokio::spawn(coordinator.clone().check_result(result));
 		}
 		Ok(coordinator)
 	}
@@ -318,6 +387,10 @@ impl Coordinator {
 		&self.naming
 	}
 
+	pub(crate) fn clock(&self) -> &Clock {
+		&self.clock
+	}
+
 	pub(crate) fn now_ms(&self) -> u64 {
 		self.clock.now_ms()
 	}
@@ -392,10 +465,10 @@ impl Coordinator {
 			}
 			self.choose_model(&live, request.model.as_deref(), now_ms)?
 		};
-		let spec = settle::settle(request, &model, rand::random())?;
+		let spec = settle::settle(request, &model, self.entropy.random())?;
 		let nonce = key
 			.clone()
-			.unwrap_or_else(|| hex::encode(rand::random::<[u8; 16]>()));
+			.unwrap_or_else(|| hex::encode(self.entropy.random::<[u8; 16]>()));
 		let new = NewTask {
 			id: TaskId::derive(&identity.operator, &spec.hash(), nonce.as_bytes()),
 			app: app.id.clone(),
@@ -634,7 +707,7 @@ impl Coordinator {
 		let challenge =
 			self.live()
 				.challenges
-				.issue(&worker, self.now_ms(), rand::random::<[u8; 8]>());
+				.issue(&worker, self.now_ms(), self.entropy.random::<[u8; 8]>());
 		Ok(Challenge {
 			challenge,
 			coordinator: identity.operator.clone(),
@@ -668,7 +741,7 @@ impl Coordinator {
 			.await
 			.map_err(internal)?;
 		let now_ms = self.now_ms();
-		let token = H256(rand::random());
+		let token = H256(self.entropy.random());
 		let declared = {
 			let mut live = self.live();
 			// Looked at again under the lock that uses it up: two hellos may carry the same.
@@ -754,13 +827,14 @@ impl Coordinator {
 		}
 		self.schedule.notify_one();
 		let wait = Duration::from_millis(poll.wait_ms.min(limits::MAX_POLL_WAIT_MS));
-		let end = tokio::time::Instant::now() + wait;
+		let mut wait = std::pin::pin!(self.clock.sleep(wait));
+		let mut is_over = poll.wait_ms == 0;
 		loop {
 			let woken = polling.wake.notified();
 			tokio::pin!(woken);
 			// Listens before it looks, so that no call is missed in between.
 			woken.as_mut().enable();
-			let last = self.is_stopping() || tokio::time::Instant::now() >= end;
+			let last = self.is_stopping() || is_over;
 			let reply = self
 				.live()
 				.poll_looks(&poll, &polling, last, self.now_ms())?;
@@ -773,8 +847,9 @@ impl Coordinator {
 				return Ok(reply);
 			}
 			tokio::select! {
+				biased;
 				() = woken => {},
-				() = tokio::time::sleep_until(end) => {},
+				() = &mut wait => is_over = true,
 			}
 		}
 	}
@@ -880,7 +955,7 @@ impl Coordinator {
 				ApiError::new(ErrorCode::ArtifactMissing).about(format!("{artifact:?}"))
 			})?;
 		let extra = Extra::Result {
-			commitment: Box::new(commitment),
+			commitment: Box::new(commitment.clone()),
 			signature,
 			bytes,
 		};
@@ -891,31 +966,32 @@ impl Coordinator {
 		let Ok(transition) = outcome else {
 			return Err(self.why_not_held(&held, &miner).await?);
 		};
+		let result = Unchecked {
+			task: transition.task,
+			miner,
+			attempt: held.attempt,
+			assigned_ms: lease.assigned_ms,
+			commitment,
+		};
 		// On its own, so that the check is finished also when the miner goes away now.
-		let checked = tokio::spawn(self.clone().check_result(transition.task));
+		let checked = tokio::spawn(self.clone().check_result(result));
 		checked.await.map_err(|_| broken("check"))??;
 		Ok(SubmitReply { accepted: true })
 	}
 
 	/// Checks the picture of a task that is submitted: it is done, or the attempt has failed.
-	async fn check_result(self: Arc<Self>, task: TaskRow) -> Result<()> {
-		let (attempt, miner) = task
-			.attempt
-			.zip(task.miner.clone())
-			.ok_or_else(|| broken("attempt"))?;
-		let result = self
-			.store
-			.result(&task.id, attempt)
-			.await
-			.map_err(internal)?;
-		let result = result.ok_or_else(|| broken("result"))?;
-		let artifact = result.commitment.output;
-		let checked = match self.artifacts.read(&artifact).await {
+	async fn check_result(self: Arc<Self>, result: Unchecked) -> Result<()> {
+		let (id, attempt) = (result.task.id, result.attempt);
+		let checked = match self.artifacts.read(&result.commitment.output).await {
 			Ok(bytes) => {
-				let (width, height) = (task.spec.width, task.spec.height);
+				let (width, height) = (result.task.spec.width, result.task.spec.height);
 				let check = move || verify::picture(&bytes, width, height);
-				let checked = tokio::task::spawn_blocking(check).await;
-				checked.map_err(|_| broken("picture"))?
+				if self.inline {
+					check()
+				} else {
+					let checked = tokio::task::spawn_blocking(check).await;
+					checked.map_err(|_| broken("picture"))?
+				}
 			},
 			Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
 				Err(ErrorCode::ArtifactMissing.into())
@@ -929,45 +1005,33 @@ impl Coordinator {
 					reason: None,
 					queue_until_ms: 0,
 				};
-				match self
-					.transition(task.id, Event::Accept(attempt), extra)
-					.await?
-				{
-					Ok(_) => {
-						self.measure(task, attempt, result).await;
+				match self.transition(id, Event::Accept(attempt), extra).await? {
+					Ok(transition) => {
+						self.measure(result, transition.task.updated_ms);
 						Ok(())
 					},
 					Err(refused) => {
-						tracing::error!(task = %task.id, ?refused, "a checked result was refused");
+						tracing::error!(task = %id, ?refused, "a checked result was refused");
 						Err(broken("state"))
 					},
 				}
 			},
 			Err(error) => {
-				let held = Held {
-					task: task.id,
-					attempt,
-				};
-				self.fail(held, miner, Ending::InvalidResult, &error.message)
+				let held = Held { task: id, attempt };
+				self.fail(held, result.miner, Ending::InvalidResult, &error.message)
 					.await?;
 				Err(error)
 			},
 		}
 	}
 
-	/// Learns from an accepted result how long such tasks take. The result stands also if it cannot be
-	/// measured.
-	async fn measure(&self, task: TaskRow, attempt: Attempt, result: ResultRow) {
-		let Ok(Some(row)) = self.store.attempt(&task.id, attempt).await else {
-			return;
-		};
-		if let Some(ended_ms) = row.ended_ms {
-			self.metrics.done(row.assigned_ms, ended_ms);
-		}
+	/// Learns from an accepted result how long such tasks take.
+	fn measure(&self, result: Unchecked, done_ms: u64) {
+		self.metrics.done(result.assigned_ms, done_ms);
 		self.live().learn(&Past {
-			spec: task.spec,
+			took_ms: result.task.updated_ms.saturating_sub(result.assigned_ms),
+			spec: result.task.spec,
 			commitment: result.commitment,
-			took_ms: result.submitted_ms.saturating_sub(row.assigned_ms),
 		});
 	}
 

@@ -7,9 +7,12 @@ use crate::{
 	apps::{ApiKey, AppId},
 	clock::UnixMs,
 	coordinator,
-	store::{self, StoreError},
+	store::{
+		self,
+		sql::{values, Sql},
+		StoreError,
+	},
 };
-use sqlx::{sqlite::SqliteConnection, Connection, Row};
 use std::path::Path;
 
 /// Longest name of an app, in bytes.
@@ -33,12 +36,6 @@ pub enum KeysError {
 	/// There is none.
 	#[error("no app is called {0}, or its key was revoked before")]
 	Unknown(String),
-}
-
-impl From<sqlx::Error> for KeysError {
-	fn from(error: sqlx::Error) -> Self {
-		Self::Store(error.into())
-	}
 }
 
 /// What may differ between apps; where absent, what the coordinator sets for all.
@@ -68,18 +65,23 @@ pub struct Entry {
 }
 
 /// The apps in a data directory.
-#[derive(Debug)]
-pub struct Keys(SqliteConnection);
+pub struct Keys(Box<dyn Sql>);
+
+impl std::fmt::Debug for Keys {
+	fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+		f.debug_struct("Keys").finish_non_exhaustive()
+	}
+}
 
 impl Keys {
 	/// Opens the store's file, or creates it.
-	pub async fn open(data_dir: &Path) -> Result<Self, KeysError> {
-		tokio::fs::create_dir_all(data_dir).await?;
+	pub fn open(data_dir: &Path) -> Result<Self, KeysError> {
+		std::fs::create_dir_all(data_dir)?;
 		let connection = match coordinator::lock(data_dir) {
 			// Nobody runs here: the file is brought to this version, by this process alone.
-			Ok(_lock) => store::open_file(data_dir).await?,
+			Ok(_lock) => store::connect_and_migrate(data_dir)?,
 			Err(coordinator::Error::Disk(error)) => return Err(error.into()),
-			Err(_) => SqliteConnection::connect_with(&store::options(data_dir)).await?,
+			Err(_) => store::connect(data_dir)?,
 		};
 		Ok(Self(connection))
 	}
@@ -87,7 +89,7 @@ impl Keys {
 	/// Makes a key for a new app, or for one whose key was revoked: that keeps its id, its tasks, and
 	/// the limits that are not given anew.
 	/// The key is nowhere else afterwards.
-	pub async fn create(
+	pub fn create(
 		&mut self,
 		name: &str,
 		limits: Limits,
@@ -97,23 +99,22 @@ impl Keys {
 			return Err(KeysError::Name);
 		}
 		let key = ApiKey::random();
-		let changed = sqlx::query(
+		let changed = self.0.execute(
 			"INSERT INTO apps (id, name, key_hash, created_ms, max_queued, submits_per_minute) \
-			 VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (name) DO UPDATE SET \
+			 VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (name) DO UPDATE SET \
 			 key_hash = excluded.key_hash, created_ms = excluded.created_ms, revoked_ms = NULL, \
-			 max_queued = COALESCE(excluded.max_queued, max_queued), \
-			 submits_per_minute = COALESCE(excluded.submits_per_minute, submits_per_minute) \
-			 WHERE revoked_ms IS NOT NULL",
-		)
-		.bind(AppId::random().as_str())
-		.bind(name)
-		.bind(key.hash().as_slice())
-		.bind(store::stored_ms(now_ms))
-		.bind(limits.max_queued)
-		.bind(limits.submits_per_minute)
-		.execute(&mut self.0)
-		.await?
-		.rows_affected();
+			 max_queued = COALESCE(excluded.max_queued, apps.max_queued), \
+			 submits_per_minute = COALESCE(excluded.submits_per_minute, apps.submits_per_minute) \
+			 WHERE apps.revoked_ms IS NOT NULL",
+			values![
+				AppId::random().as_str(),
+				name,
+				key.hash().as_slice(),
+				store::stored_ms(now_ms),
+				limits.max_queued,
+				limits.submits_per_minute,
+			],
+		)?;
 		if changed == 0 {
 			return Err(KeysError::HasKey(name.to_owned()));
 		}
@@ -121,42 +122,29 @@ impl Keys {
 	}
 
 	/// Every app, by name.
-	pub async fn list(&mut self) -> Result<Vec<Entry>, KeysError> {
-		let rows = sqlx::query("SELECT * FROM apps ORDER BY name")
-			.fetch_all(&mut self.0)
-			.await?;
-		let entries = rows.iter().map(|row| {
+	pub fn list(&mut self) -> Result<Vec<Entry>, KeysError> {
+		let entries = self.0.rows("SELECT * FROM apps ORDER BY name", &[], |row| {
 			Ok(Entry {
-				name: row.try_get("name")?,
-				id: row.try_get("id")?,
-				created_ms: store::read_ms(row.try_get("created_ms")?),
-				revoked_ms: row
-					.try_get::<Option<i64>, _>("revoked_ms")?
-					.map(store::read_ms),
-				max_queued: row.try_get("max_queued")?,
-				submits_per_minute: row.try_get("submits_per_minute")?,
+				name: row.get("name")?,
+				id: row.get("id")?,
+				created_ms: store::read_ms(row.get("created_ms")?),
+				revoked_ms: row.get::<Option<i64>>("revoked_ms")?.map(store::read_ms),
+				max_queued: row.get("max_queued")?,
+				submits_per_minute: row.get("submits_per_minute")?,
 			})
 		});
-		entries.collect()
+		Ok(entries?)
 	}
 
 	/// Revokes an app's key. Its tasks go on; a running coordinator refuses the key within seconds.
-	pub async fn revoke(&mut self, name: &str, now_ms: UnixMs) -> Result<(), KeysError> {
-		let changed =
-			sqlx::query("UPDATE apps SET revoked_ms = ? WHERE name = ? AND revoked_ms IS NULL")
-				.bind(store::stored_ms(now_ms))
-				.bind(name)
-				.execute(&mut self.0)
-				.await?
-				.rows_affected();
+	pub fn revoke(&mut self, name: &str, now_ms: UnixMs) -> Result<(), KeysError> {
+		let changed = self.0.execute(
+			"UPDATE apps SET revoked_ms = $1 WHERE name = $2 AND revoked_ms IS NULL",
+			values![store::stored_ms(now_ms), name],
+		)?;
 		if changed == 0 {
 			return Err(KeysError::Unknown(name.to_owned()));
 		}
 		Ok(())
-	}
-
-	/// Closes the file.
-	pub async fn close(self) -> Result<(), KeysError> {
-		Ok(self.0.close().await?)
 	}
 }

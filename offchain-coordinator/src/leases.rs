@@ -19,6 +19,8 @@ pub struct Lease {
 	pub seq: i64,
 	/// What was signed.
 	pub assignment: Assignment,
+	/// When it was drawn.
+	pub assigned_ms: UnixMs,
 	/// The work as the miner gets it; `None` until the draw is committed.
 	pub work: Option<Work>,
 	/// When the lease ends. Later than the assignment's deadline only after the coordinator itself
@@ -41,9 +43,15 @@ pub struct Lease {
 
 impl Lease {
 	/// A lease whose draw is being committed.
-	pub fn new(seq: i64, assignment: Assignment, pick_up_by_ms: UnixMs) -> Self {
+	pub fn new(
+		seq: i64,
+		assignment: Assignment,
+		assigned_ms: UnixMs,
+		pick_up_by_ms: UnixMs,
+	) -> Self {
 		Self {
 			seq,
+			assigned_ms,
 			due_ms: assignment.deadline_ms,
 			assignment,
 			work: None,
@@ -185,11 +193,19 @@ impl Leases {
 		self.by_miner.get(miner).map_or(0, BTreeSet::len)
 	}
 
-	/// The leases that have ended, with whether the miner had fetched the work.
+	/// Every lease, in no order.
+	pub fn iter(&self) -> impl Iterator<Item = &Lease> {
+		self.by_task.values()
+	}
+
+	/// The leases that have ended, in the order of the tasks' acceptance, with whether the miner had
+	/// fetched the work.
 	pub fn overdue(&self, now_ms: UnixMs) -> Vec<(Held, AccountId, bool)> {
-		self.by_task
-			.values()
-			.filter(|lease| lease.work.is_some() && lease.ends_ms() <= now_ms)
+		let ended = |lease: &&Lease| lease.work.is_some() && lease.ends_ms() <= now_ms;
+		let mut ended: Vec<&Lease> = self.iter().filter(ended).collect();
+		ended.sort_unstable_by_key(|lease| lease.seq);
+		ended
+			.into_iter()
 			.map(|lease| {
 				(
 					lease.held(),

@@ -19,7 +19,8 @@
 //! - [`metrics`]: what is counted and measured.
 //! - [`retention`]: lets go of what was kept for long enough.
 //! - [`drain`]: lets what is with miners finish before the end.
-//! - [`chain`]: follows the finalized registry.
+//! - [`chain`]: follows the finalized registry. [`clock`], [`entropy`]: time and chance, which tests can set.
+//! - [`inspect`]: compares memory with the store, for tests.
 //!
 //! Invariants: a task changes by [`store::Store::transition`] only, one compare-and-set each; what an
 //! app or miner was told is in the store; the tables in memory follow the store in the order of its
@@ -38,11 +39,13 @@ pub mod connections;
 pub mod coordinator;
 pub mod drain;
 pub mod draw;
+pub mod entropy;
 pub mod eta;
 pub mod flags;
 pub mod health;
 pub mod http;
 pub mod identity;
+pub mod inspect;
 pub mod intake;
 pub mod keys;
 pub mod leases;

@@ -62,6 +62,8 @@ pub struct Draw {
 	pub waiting: Waiting,
 	/// What will be signed.
 	pub assignment: Assignment,
+	/// When it was made.
+	pub drawn_ms: UnixMs,
 	/// How many were in the list that was drawn from.
 	pub eligible: usize,
 	/// What is to be stored of it.
@@ -611,8 +613,12 @@ impl Live {
 			total_weight: drawn.total_weight,
 		};
 		let pick_up_by_ms = now_ms.saturating_add(self.settings.pick_up_ms);
-		self.leases
-			.insert(Lease::new(waiting.seq, assignment.clone(), pick_up_by_ms));
+		self.leases.insert(Lease::new(
+			waiting.seq,
+			assignment.clone(),
+			now_ms,
+			pick_up_by_ms,
+		));
 		if let Some(miner) = self.miners.get_mut(&drawn.miner) {
 			miner.free_slots = miner.free_slots.saturating_sub(1);
 		}
@@ -620,6 +626,7 @@ impl Live {
 		Some(Draw {
 			waiting,
 			assignment,
+			drawn_ms: now_ms,
 			eligible: drawn.eligible,
 			list: drawn.list,
 		})

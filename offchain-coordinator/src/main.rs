@@ -123,8 +123,7 @@ fn ask(admin: &Admin) -> anyhow::Result<()> {
 
 fn keys(arguments: KeysArgs) -> anyhow::Result<()> {
 	let data_dir = data_dir(arguments.data_dir)?;
-	let run = arguments.command.run(&data_dir, Clock::System.now_ms());
-	let reply = small_runtime()?.block_on(run)?;
+	let reply = arguments.command.run(&data_dir, Clock::System.now_ms())?;
 	// The key, before the note on it: who cannot take it must not think that it is there.
 	std::io::stdout().write_all(reply.output.as_bytes())?;
 	if let Some(note) = reply.note {

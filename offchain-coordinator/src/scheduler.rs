@@ -22,9 +22,10 @@ pub async fn run(coordinator: Arc<Coordinator>, stop: CancellationToken) {
 	let tick = Duration::from_millis(coordinator.settings().tick_ms);
 	loop {
 		tokio::select! {
+			biased;
 			() = stop.cancelled() => return,
 			() = coordinator.schedule().notified() => {},
-			() = tokio::time::sleep(tick) => {},
+			() = coordinator.clock().sleep(tick) => {},
 		}
 		if let Err(error) = pass(&coordinator).await {
 			if coordinator.store().is_closed() && !stop.is_cancelled() {
@@ -32,7 +33,7 @@ pub async fn run(coordinator: Arc<Coordinator>, stop: CancellationToken) {
 				return;
 			}
 			tracing::error!(%error, "the scheduler pauses");
-			tokio::time::sleep(PAUSE).await;
+			coordinator.clock().sleep(PAUSE).await;
 		}
 	}
 }
@@ -94,11 +95,11 @@ async fn commit(coordinator: &Arc<Coordinator>, draw: Draw) -> Result<()> {
 	let Draw {
 		waiting,
 		assignment,
+		drawn_ms: now_ms,
 		eligible,
 		list,
 	} = draw;
 	let identity = coordinator.identity()?;
-	let now_ms = coordinator.now_ms();
 	let signature = coordinator.sign(identity, &assignment);
 	let (task, attempt) = (assignment.task, assignment.attempt);
 	log(&assignment, eligible);

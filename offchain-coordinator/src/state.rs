@@ -84,6 +84,39 @@ impl Event {
 	pub const fn counts_failures(&self) -> bool {
 		matches!(self, Event::Fail { .. })
 	}
+
+	/// What the event does, if it says so itself: the task need not be read before.
+	pub fn step(&self) -> Option<Step> {
+		use TaskState::*;
+		let step = |from, before, attempt: &Attempt, to| {
+			Some(Step {
+				from,
+				before,
+				attempt: *attempt,
+				to,
+			})
+		};
+		match self {
+			Event::Assign(attempt) => step([Queued; 2], attempt.checked_sub(1), attempt, Assigned),
+			Event::Start(attempt) => step([Assigned; 2], Some(*attempt), attempt, Running),
+			Event::Submit(attempt) => step([Assigned, Running], Some(*attempt), attempt, Submitted),
+			Event::Accept(attempt) => step([Submitted; 2], Some(*attempt), attempt, Done),
+			Event::Fail { .. } | Event::Cancel | Event::Expire => None,
+		}
+	}
+}
+
+/// A transition from known states to a known one, as one compare-and-set.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Step {
+	/// The states it leads from.
+	pub from: [TaskState; 2],
+	/// The attempt before it.
+	pub before: Option<Attempt>,
+	/// The attempt after it.
+	pub attempt: Attempt,
+	/// The state it leads to.
+	pub to: TaskState,
 }
 
 /// Why an event does not happen.
@@ -261,6 +294,11 @@ mod tests {
 					let blank = Stage { failures: 0, failed_miners: Vec::new(), ..before.clone() };
 					let state = |stage: Result<Stage, Refusal>| stage.map(|it| (it.state, it.attempt));
 					prop_assert_eq!(state(blank.after(event)), state(outcome.clone()));
+				}
+				if let Some(step) = event.step() {
+					let fits = step.from.contains(&before.state) && step.before == before.attempt;
+					let taken = fits.then_some((step.to, Some(step.attempt)));
+					prop_assert_eq!(taken, outcome.as_ref().ok().map(|it| (it.state, it.attempt)));
 				}
 				let Ok(after) = outcome else { continue };
 				prop_assert!(!before.state.is_final(), "{:?} left {:?}", event, before.state);

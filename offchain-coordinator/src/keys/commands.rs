@@ -50,14 +50,12 @@ pub struct Reply {
 
 impl KeysCommand {
 	/// Does it on the store in this directory.
-	pub async fn run(self, data_dir: &Path, now_ms: UnixMs) -> Result<Reply, KeysError> {
-		let mut keys = Keys::open(data_dir).await?;
-		let reply = self.run_on(&mut keys, now_ms).await?;
-		keys.close().await?;
-		Ok(reply)
+	pub fn run(self, data_dir: &Path, now_ms: UnixMs) -> Result<Reply, KeysError> {
+		let mut keys = Keys::open(data_dir)?;
+		self.run_on(&mut keys, now_ms)
 	}
 
-	async fn run_on(self, keys: &mut Keys, now_ms: UnixMs) -> Result<Reply, KeysError> {
+	fn run_on(self, keys: &mut Keys, now_ms: UnixMs) -> Result<Reply, KeysError> {
 		match self {
 			Self::Create {
 				name,
@@ -68,7 +66,7 @@ impl KeysCommand {
 					max_queued,
 					submits_per_minute,
 				};
-				let key = keys.create(&name, limits, now_ms).await?;
+				let key = keys.create(&name, limits, now_ms)?;
 				let note = format!("This key is shown this once: give it to {name} by a safe way.");
 				Ok(Reply {
 					output: format!("{}\n", key.reveal()),
@@ -76,11 +74,11 @@ impl KeysCommand {
 				})
 			},
 			Self::List => Ok(Reply {
-				output: keys.list().await?.iter().map(line).collect(),
+				output: keys.list()?.iter().map(line).collect(),
 				note: None,
 			}),
 			Self::Revoke { name } => {
-				keys.revoke(&name, now_ms).await?;
+				keys.revoke(&name, now_ms)?;
 				let note = format!(
 					"{name}'s key is revoked: a running coordinator refuses it within 5 seconds."
 				);

@@ -334,12 +334,7 @@ impl World {
 		};
 		(task.state, task.attempt) = (after.state, after.attempt);
 		self.tasks.insert(id, (task.clone(), after.clone()));
-		let transition = Transition {
-			task,
-			before,
-			after,
-			ended,
-		};
+		let transition = Transition { task, after, ended };
 		self.live.apply(&transition, self.now_ms);
 	}
 

@@ -1,9 +1,6 @@
 //! What was done lately.
 
-use super::{
-	rows::{bytes, ms},
-	Result, Store,
-};
+use super::{rows::ms, sql::Row, Result, Store};
 use cuckoo_primitives::{signing::ResultCommitment, task::TaskSpec};
 
 /// A result that was accepted.
@@ -20,23 +17,20 @@ pub struct Past {
 impl Store {
 	/// The last results that were accepted, oldest first.
 	pub async fn last_results(&self, limit: u32) -> Result<Vec<Past>> {
-		// CROSS JOIN keeps the order of the tables: back from the newest task, no further than needed.
-		let rows = sqlx::query(
-			"SELECT spec, commitment, assigned_ms, submitted_ms FROM tasks \
-			 CROSS JOIN attempts ON attempts.task = tasks.id AND attempts.attempt = tasks.attempt \
-			 CROSS JOIN results ON results.task = tasks.id AND results.attempt = tasks.attempt \
-			 WHERE state = 'done' ORDER BY seq DESC LIMIT ?",
-		)
-		.bind(limit)
-		.fetch_all(&self.readers)
-		.await?;
-		let past = rows.iter().rev().map(|row| {
+		// The newest tasks first and by themselves: no more rows are looked at than are needed.
+		let query = "SELECT spec, commitment, assigned_ms, submitted_ms FROM \
+			(SELECT seq, id, attempt, spec FROM tasks WHERE state = 'done' \
+			 ORDER BY seq DESC LIMIT $1) AS last \
+			JOIN attempts ON attempts.task = last.id AND attempts.attempt = last.attempt \
+			JOIN results ON results.task = last.id AND results.attempt = last.attempt \
+			ORDER BY seq";
+		let past = |row: &Row| {
 			Ok(Past {
-				spec: bytes(row, "spec")?,
-				commitment: bytes(row, "commitment")?,
+				spec: row.decode("spec")?,
+				commitment: row.decode("commitment")?,
 				took_ms: ms(row, "submitted_ms")?.saturating_sub(ms(row, "assigned_ms")?),
 			})
-		});
-		past.collect()
+		};
+		self.rows(query, vec![limit.into()], past).await
 	}
 }

@@ -1,59 +1,85 @@
 //! What must survive: tasks, attempts with the proofs of their draws, results, models, and what each
-//! miner has done. SQLite in WAL mode with `synchronous = FULL`: what was committed survives the
-//! process's death and the machine's.
+//! miner has done. The logic is plain functions over a connection ([`sql::Sql`]); what was committed
+//! survives the process's death and the machine's.
 //!
 //! All writes go through one writer that commits those that are waiting together, so that one sync to
 //! disk pays for many. A write is atomic: it happens whole or not at all, and its caller hears of it
 //! after the commit. The `after` of a write runs in the order of commits, which is how the tables in
 //! memory never fall behind or get ahead of the store.
+//!
+//! The writer and the readers are threads of their own, and callers wait without holding one up. For
+//! tests that must run the same way each time a store can do its work in the caller instead
+//! ([`Store::open_inline`]).
 
 mod apps;
 mod history;
+mod migrations;
 mod operations;
+mod readers;
 mod retention;
 mod rows;
+pub mod sql;
+mod sqlite;
 mod tasks;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 pub use history::Past;
 pub use retention::{Removed, BATCH as RETENTION_BATCH};
 pub(crate) use rows::{read_ms, stored_ms};
 pub use rows::{AttemptRow, KnownModel, MinerRow, ResultRow, TaskRow};
+pub use sqlite::Memory;
 pub use tasks::{Extra, NewTask, Open, Submitted, Transition};
 
 use crate::{clock::UnixMs, metrics::Commits, state::Refusal};
 use codec::Encode;
 use cuckoo_coordinator_api::task::ModelInfo;
 use cuckoo_primitives::{AccountId, Balance, WorkerId, H256};
-use rows::decode;
-use sqlx::{
-	sqlite::{
-		SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePoolOptions,
-		SqliteSynchronous,
-	},
-	ConnectOptions, Connection, Row, SqlitePool,
+use futures::future::BoxFuture;
+use readers::Readers;
+use sql::{scale, values, Sql};
+use sqlite::Sqlite;
+use std::{
+	path::Path,
+	sync::{Arc, Mutex, PoisonError},
 };
-use std::{path::Path, sync::Arc, time::Duration};
-use writer::{job, Writer};
+use writer::{Job, Writer};
 
 /// The file in the data directory.
 pub const FILE_NAME: &str = "coordinator.sqlite";
 
 /// How many can read at once.
-const READERS: u32 = 8;
+const READERS: usize = 4;
 
-/// How long a connection waits for another process (a backup) to let go of the file.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+/// The states of tasks that have not ended, as the indices over them have it.
+macro_rules! open_states {
+	() => {
+		"state IN ('queued', 'assigned', 'running', 'submitted')"
+	};
+}
+pub(crate) use open_states;
+
+/// The states of tasks that ended, as the index over them has it.
+macro_rules! ended_states {
+	() => {
+		"state IN ('done', 'failed', 'cancelled', 'expired')"
+	};
+}
+pub(crate) use ended_states;
 
 /// Something is wrong with the store.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum StoreError {
-	/// SQLite says no.
+	/// The database says no.
 	#[error("the store failed: {0}")]
-	Database(Arc<sqlx::Error>),
-	/// The embedded migrations do not fit the file.
+	Database(Arc<str>),
+	/// The tables cannot be brought to the present version, or are of a newer one.
 	#[error("the store cannot be brought to this version: {0}")]
-	Migration(Arc<sqlx::migrate::MigrateError>),
+	Migration(Arc<str>),
+	/// A thread could not be started.
+	#[error("the store has no thread to work on: {0}")]
+	Thread(Arc<std::io::Error>),
 	/// What is stored is not what this software writes.
 	#[error("the store holds a broken {0}")]
 	Corrupt(&'static str),
@@ -72,9 +98,9 @@ pub enum StoreError {
 	Closed,
 }
 
-impl From<sqlx::Error> for StoreError {
-	fn from(error: sqlx::Error) -> Self {
-		Self::Database(Arc::new(error))
+impl From<std::io::Error> for StoreError {
+	fn from(error: std::io::Error) -> Self {
+		Self::Thread(Arc::new(error))
 	}
 }
 
@@ -96,54 +122,117 @@ pub enum TransitionRefused {
 /// An open store.
 #[derive(Clone, Debug)]
 pub struct Store {
-	readers: SqlitePool,
-	writer: Writer,
+	engine: Arc<Engine>,
 	commits: Commits,
+	pauses: Option<Pauses>,
 }
 
-/// How every connection to the store in this directory is opened.
-pub(crate) fn options(directory: &Path) -> SqliteConnectOptions {
-	SqliteConnectOptions::new()
-		.filename(directory.join(FILE_NAME))
-		.create_if_missing(true)
-		.journal_mode(SqliteJournalMode::Wal)
-		.synchronous(SqliteSynchronous::Full)
-		.foreign_keys(true)
-		.busy_timeout(BUSY_TIMEOUT)
-		.disable_statement_logging()
+/// Waits before and after an operation.
+#[derive(Clone)]
+struct Pauses(Arc<dyn Fn() -> BoxFuture<'static, ()> + Send + Sync>);
+
+impl std::fmt::Debug for Pauses {
+	fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+		f.write_str("Pauses")
+	}
 }
 
-/// Opens the file or creates it, and brings it to the present version.
-pub(crate) async fn open_file(directory: &Path) -> Result<SqliteConnection> {
-	let mut connection = SqliteConnection::connect_with(&options(directory)).await?;
-	sqlx::migrate!("./migrations")
-		.run(&mut connection)
-		.await
-		.map_err(|error| StoreError::Migration(Arc::new(error)))?;
+/// Where the work is done.
+enum Engine {
+	/// On threads of its own.
+	Threads { readers: Readers, writer: Writer },
+	/// In the caller, which holds the others up meanwhile. `None` once it is closed.
+	Inline(Mutex<Option<Box<dyn Sql>>>),
+}
+
+impl std::fmt::Debug for Engine {
+	fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+		f.write_str(match self {
+			Self::Threads { .. } => "Threads",
+			Self::Inline(_) => "Inline",
+		})
+	}
+}
+
+/// Opens the file in this directory to write, or creates it.
+pub(crate) fn connect(directory: &Path) -> Result<Box<dyn Sql>> {
+	Ok(Box::new(Sqlite::open(&directory.join(FILE_NAME))?))
+}
+
+/// Opens the file in this directory, or creates it, and brings it to the present version.
+pub(crate) fn connect_and_migrate(directory: &Path) -> Result<Box<dyn Sql>> {
+	let mut connection = connect(directory)?;
+	migrations::migrate(&mut *connection)?;
 	Ok(connection)
 }
 
 impl Store {
 	/// Opens the store in this directory, or creates it, and brings it to the present version.
 	pub async fn open(directory: &Path) -> Result<Self> {
-		let connection = open_file(directory).await?;
-		let readers = SqlitePoolOptions::new()
-			.max_connections(READERS)
-			.connect_with(options(directory).read_only(true).create_if_missing(false))
-			.await?;
+		let directory = directory.to_owned();
+		let open = move || -> Result<_> {
+			let connection = connect_and_migrate(&directory)?;
+			let read = |_| -> Result<Box<dyn Sql>> {
+				let file = directory.join(FILE_NAME);
+				Ok(Box::new(Sqlite::open_to_read(&file)?))
+			};
+			let readers = (0..READERS).map(read).collect::<Result<Vec<_>>>()?;
+			Ok((connection, readers))
+		};
+		let opened = tokio::task::spawn_blocking(open).await;
+		let (connection, readers) = opened.map_err(|_| StoreError::Closed)??;
 		let commits = Commits::default();
+		let engine = Engine::Threads {
+			readers: Readers::spawn(readers)?,
+			writer: Writer::spawn(connection, commits.clone())?,
+		};
 		Ok(Self {
-			readers,
-			writer: Writer::spawn(connection, commits.clone()),
+			engine: Arc::new(engine),
 			commits,
+			pauses: None,
 		})
 	}
 
-	/// Waits until all writes that were accepted are committed, and closes the file.
+	/// Opens a store in memory that does its work in the caller, in the order of the calls and without
+	/// threads: each write is a commit of its own, and no call ever waits.
+	pub fn open_inline(memory: &Memory) -> Result<Self> {
+		let mut connection = memory.connect()?;
+		migrations::migrate(&mut connection)?;
+		Ok(Self {
+			engine: Arc::new(Engine::Inline(Mutex::new(Some(Box::new(connection))))),
+			commits: Commits::default(),
+			pauses: None,
+		})
+	}
+
+	/// Lets every operation take time, as one that is done by threads does: before a write and after it,
+	/// and before a read. For simulations.
+	pub fn with_pauses(
+		self,
+		pause: impl Fn() -> BoxFuture<'static, ()> + Send + Sync + 'static,
+	) -> Self {
+		Self {
+			pauses: Some(Pauses(Arc::new(pause))),
+			..self
+		}
+	}
+
+	async fn pause(&self) {
+		if let Some(Pauses(pause)) = &self.pauses {
+			pause().await;
+		}
+	}
+
+	/// Waits until all writes that were accepted are committed, and closes the database.
 	pub async fn close(&self) {
-		// The writer last: only it can fold the write-ahead log into the file.
-		self.readers.close().await;
-		self.writer.close().await;
+		match &*self.engine {
+			Engine::Threads { readers, writer } => {
+				// The writer last: only it can fold the write-ahead log into the file.
+				readers.close().await;
+				writer.close().await;
+			},
+			Engine::Inline(connection) => *lock(connection) = None,
+		}
 	}
 
 	/// What the writer measures.
@@ -153,111 +242,163 @@ impl Store {
 
 	/// Whether nothing can be written any more.
 	pub fn is_closed(&self) -> bool {
-		self.writer.is_closed()
+		match &*self.engine {
+			Engine::Threads { writer, .. } => writer.is_closed(),
+			Engine::Inline(connection) => lock(connection).is_none(),
+		}
+	}
+
+	/// Runs `work` in a transaction; once that is committed runs `after`, in the order of commits, and
+	/// returns. If the caller goes away, the write and its `after` still happen.
+	///
+	/// `work` changes nothing but the database: when its transaction has to be run again, so is it.
+	async fn write<T, W, A>(&self, work: W, after: A) -> Result<T>
+	where
+		T: Send + 'static,
+		W: Fn(&mut dyn Sql) -> Result<T> + Send + 'static,
+		A: FnOnce(&T) + Send + 'static,
+	{
+		self.pause().await;
+		let (job, outcome) = writer::write(work, after);
+		match &*self.engine {
+			Engine::Threads { writer, .. } => writer.send(job).await?,
+			Engine::Inline(connection) => self.commit_inline(connection, job)?,
+		}
+		let outcome = outcome.await.map_err(|_| StoreError::Closed)?;
+		self.pause().await;
+		outcome
+	}
+
+	fn commit_inline(
+		&self,
+		connection: &Mutex<Option<Box<dyn Sql>>>,
+		job: Box<dyn Job>,
+	) -> Result<()> {
+		let mut connection = lock(connection);
+		let sql = connection.as_mut().ok_or(StoreError::Closed)?;
+		writer::commit(&mut **sql, vec![job], &self.commits);
+		Ok(())
+	}
+
+	/// Runs `work`, which only reads.
+	async fn read<T: Send + 'static>(
+		&self,
+		work: impl FnOnce(&mut dyn Sql) -> Result<T> + Send + 'static,
+	) -> Result<T> {
+		self.pause().await;
+		match &*self.engine {
+			Engine::Threads { readers, .. } => readers.read(work).await,
+			Engine::Inline(connection) => {
+				let mut connection = lock(connection);
+				work(&mut **connection.as_mut().ok_or(StoreError::Closed)?)
+			},
+		}
+	}
+
+	/// The rows of a query as something else.
+	async fn rows<T: Send + 'static>(
+		&self,
+		sql: &'static str,
+		values: Vec<sql::Value>,
+		read: fn(&sql::Row) -> Result<T>,
+	) -> Result<Vec<T>> {
+		let work = move |connection: &mut dyn Sql| connection.rows(sql, &values, read);
+		self.read(work).await
+	}
+
+	/// The first row of a query as something else.
+	async fn row<T: Send + 'static>(
+		&self,
+		sql: &'static str,
+		values: Vec<sql::Value>,
+		read: fn(&sql::Row) -> Result<T>,
+	) -> Result<Option<T>> {
+		let work = move |connection: &mut dyn Sql| {
+			connection.row(sql, &values)?.as_ref().map(read).transpose()
+		};
+		self.read(work).await
+	}
+
+	/// Runs one statement as a write.
+	async fn execute(&self, sql: &'static str, values: Vec<sql::Value>) -> Result<()> {
+		let work = move |connection: &mut dyn Sql| connection.execute(sql, &values).map(|_| ());
+		self.write(work, |()| {}).await
 	}
 
 	/// Notes the chain and the operator at first use, and refuses others later.
 	pub async fn bind(&self, genesis: H256, operator: AccountId) -> Result<()> {
 		let values = [
-			(
-				"genesis",
-				"the chain with genesis",
-				genesis.as_bytes().to_vec(),
-			),
+			("genesis", "the chain with genesis", genesis.0.to_vec()),
 			("operator", "the operator", operator.encode()),
 		];
-		let work = job(move |connection| {
-			Box::pin(async move {
-				for (key, what, given) in values {
-					sqlx::query("INSERT OR IGNORE INTO meta (key, value) VALUES (?, ?)")
-						.bind(key)
-						.bind(&given)
-						.execute(&mut *connection)
-						.await?;
-					let stored: Vec<u8> =
-						sqlx::query_scalar("SELECT value FROM meta WHERE key = ?")
-							.bind(key)
-							.fetch_one(&mut *connection)
-							.await?;
-					if stored != given {
-						let text = |bytes| format!("0x{}", hex::encode(bytes));
-						return Err(StoreError::Foreign {
-							what,
-							stored: text(stored),
-							given: text(given),
-						});
-					}
-				}
-				Ok(())
-			})
-		});
-		self.writer.write(work, |()| {}).await
+		let work = move |connection: &mut dyn Sql| {
+			for (key, what, given) in &values {
+				bind_value(connection, key, what, given)?;
+			}
+			Ok(())
+		};
+		self.write(work, |()| {}).await
 	}
 
 	/// Every model that was ever declared, first seen first.
 	pub async fn models(&self) -> Result<Vec<KnownModel>> {
-		let rows = sqlx::query("SELECT * FROM models ORDER BY first_seen_ms, hash")
-			.fetch_all(&self.readers)
-			.await?;
-		rows.iter().map(KnownModel::from_row).collect()
+		let query = "SELECT * FROM models ORDER BY first_seen_ms, hash";
+		self.rows(query, vec![], KnownModel::from_row).await
 	}
 
 	/// Notes what is known of a model.
 	pub async fn put_model(&self, info: ModelInfo, stake: Balance, now_ms: UnixMs) -> Result<()> {
 		let text = serde_json::to_string(&info).map_err(|_| StoreError::Corrupt("model"))?;
-		let work = job(move |connection| {
-			Box::pin(async move {
-				sqlx::query(
-					"INSERT INTO models (hash, info, stake, first_seen_ms) VALUES (?, ?, ?, ?) \
-					 ON CONFLICT (hash) DO UPDATE SET info = excluded.info, stake = excluded.stake",
-				)
-				.bind(info.hash.as_bytes())
-				.bind(text)
-				.bind(stake.encode())
-				.bind(stored_ms(now_ms))
-				.execute(connection)
-				.await?;
-				Ok(())
-			})
-		});
-		self.writer.write(work, |()| {}).await
+		let values = values![scale(&info.hash), &text, scale(&stake), stored_ms(now_ms)];
+		let insert =
+			"INSERT INTO models (hash, info, stake, first_seen_ms) VALUES ($1, $2, $3, $4) \
+			ON CONFLICT (hash) DO UPDATE SET info = excluded.info, stake = excluded.stake";
+		self.execute(insert, values.to_vec()).await
 	}
 
 	/// What every miner has done here.
 	pub async fn miners(&self) -> Result<Vec<MinerRow>> {
-		let rows = sqlx::query("SELECT * FROM miners")
-			.fetch_all(&self.readers)
-			.await?;
-		rows.iter().map(MinerRow::from_row).collect()
+		self.rows("SELECT * FROM miners", vec![], MinerRow::from_row)
+			.await
 	}
 
 	/// Notes which worker a miner said hello with.
 	pub async fn put_miner_worker(&self, miner: AccountId, worker: WorkerId) -> Result<()> {
-		let work = job(move |connection| {
-			Box::pin(async move {
-				sqlx::query(
-					"INSERT INTO miners (account, worker) VALUES (?, ?) \
-					 ON CONFLICT (account) DO UPDATE SET worker = excluded.worker \
-					 WHERE worker IS NOT excluded.worker",
-				)
-				.bind(miner.encode())
-				.bind(worker.encode())
-				.execute(connection)
-				.await?;
-				Ok(())
-			})
-		});
-		self.writer.write(work, |()| {}).await
+		let insert = "INSERT INTO miners (account, worker) VALUES ($1, $2) \
+			ON CONFLICT (account) DO UPDATE SET worker = excluded.worker \
+			WHERE miners.worker IS DISTINCT FROM excluded.worker";
+		self.execute(insert, vec![scale(&miner), scale(&worker)])
+			.await
 	}
 
 	/// The miner that once said hello with this worker: the chain forgets the workers of those that
 	/// retired.
 	pub async fn miner_by_worker(&self, worker: &WorkerId) -> Result<Option<AccountId>> {
-		let row = sqlx::query("SELECT account FROM miners WHERE worker = ? LIMIT 1")
-			.bind(worker.encode())
-			.fetch_optional(&self.readers)
-			.await?;
-		row.map(|row| decode(&row.try_get::<Vec<u8>, _>("account")?, "account"))
-			.transpose()
+		let query = "SELECT account FROM miners WHERE worker = $1 LIMIT 1";
+		self.row(query, vec![scale(worker)], |row| row.decode("account"))
+			.await
 	}
+}
+
+fn bind_value(sql: &mut dyn Sql, key: &str, what: &'static str, given: &[u8]) -> Result<()> {
+	sql.execute(
+		"INSERT INTO meta (key, value) VALUES ($1, $2) ON CONFLICT DO NOTHING",
+		values![key, given],
+	)?;
+	let row = sql.row("SELECT value FROM meta WHERE key = $1", values![key])?;
+	let stored: Vec<u8> = row.ok_or(StoreError::Corrupt("meta"))?.get("value")?;
+	if stored != given {
+		let text = |bytes: &[u8]| format!("0x{}", hex::encode(bytes));
+		return Err(StoreError::Foreign {
+			what,
+			stored: text(&stored),
+			given: text(given),
+		});
+	}
+	Ok(())
+}
+
+/// Nothing is left half done when a holder panics.
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+	mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

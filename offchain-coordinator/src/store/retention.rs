@@ -2,14 +2,14 @@
 //! the writer is never held for long.
 
 use super::{
+	ended_states,
 	rows::{read_ms, stored_ms},
+	sql::{values, Row, Sql},
 	tasks::read_chain,
-	writer::job,
 	Result, Store,
 };
 use crate::clock::UnixMs;
 use cuckoo_primitives::H256;
-use sqlx::{sqlite::SqliteConnection, Row};
 use std::collections::BTreeSet;
 
 /// Most tasks or artifacts of one transaction.
@@ -29,120 +29,92 @@ pub struct Removed {
 impl Store {
 	/// Removes up to [`BATCH`] tasks that ended before then, with all that belongs to them.
 	pub async fn remove_tasks(&self, before_ms: UnixMs) -> Result<Removed> {
-		let work = job(move |connection| {
-			Box::pin(async move {
-				let mut removed = Removed::default();
-				let mut chains = BTreeSet::new();
-				for task in ended_tasks(&mut *connection, before_ms).await? {
-					remove_task(&mut *connection, &task, &mut removed.artifacts, &mut chains)
-						.await?;
-					removed.rows += 1;
-				}
-				removed.chains = remove_unnamed_lists(connection, &chains).await?;
-				Ok(removed)
-			})
-		});
-		self.writer.write(work, |_| {}).await
+		let work = move |sql: &mut dyn Sql| {
+			let mut removed = Removed::default();
+			let mut chains = BTreeSet::new();
+			for task in ended_tasks(sql, before_ms)? {
+				remove_task(sql, &task, &mut removed.artifacts, &mut chains)?;
+				removed.rows += 1;
+			}
+			removed.chains = remove_unnamed_lists(sql, &chains)?;
+			Ok(removed)
+		};
+		self.write(work, |_| {}).await
 	}
 
 	/// Notes that up to [`BATCH`] artifacts that came before then are removed, while their tasks stay.
 	pub async fn remove_artifacts(&self, before_ms: UnixMs, now_ms: UnixMs) -> Result<Removed> {
-		let work = job(move |connection| {
-			Box::pin(async move {
-				let rows = sqlx::query(
-					"UPDATE results SET removed_ms = ?1 WHERE (task, attempt) IN (\
-					 SELECT task, attempt FROM results JOIN attempts USING (task, attempt) \
-					 WHERE removed_ms IS NULL AND submitted_ms < ?2 AND ending IS NOT NULL \
-					 ORDER BY submitted_ms LIMIT ?3) RETURNING artifact",
-				)
-				.bind(stored_ms(now_ms))
-				.bind(stored_ms(before_ms))
-				.bind(i64::from(BATCH))
-				.fetch_all(connection)
-				.await?;
-				let artifacts: Result<BTreeSet<H256>> = rows.iter().map(artifact).collect();
-				Ok(Removed {
-					rows: rows.len() as u64,
-					artifacts: artifacts?,
-					..Removed::default()
-				})
+		let work = move |sql: &mut dyn Sql| {
+			let artifacts = sql.rows(
+				"UPDATE results SET removed_ms = $1 WHERE (task, attempt) IN (\
+				 SELECT task, attempt FROM results JOIN attempts USING (task, attempt) \
+				 WHERE removed_ms IS NULL AND submitted_ms < $2 AND ending IS NOT NULL \
+				 ORDER BY submitted_ms LIMIT $3) RETURNING artifact",
+				values![stored_ms(now_ms), stored_ms(before_ms), BATCH],
+				artifact,
+			)?;
+			Ok(Removed {
+				rows: artifacts.len() as u64,
+				artifacts: artifacts.into_iter().collect(),
+				..Removed::default()
 			})
-		});
-		self.writer.write(work, |_| {}).await
+		};
+		self.write(work, |_| {}).await
 	}
 
 	/// When the artifact was removed, if it was and a task that had it is still here.
 	pub async fn artifact_removed_ms(&self, artifact: &H256) -> Result<Option<UnixMs>> {
-		let found: Option<i64> = sqlx::query_scalar(
-			"SELECT MAX(removed_ms) FROM results JOIN attempts USING (task, attempt) \
-			 WHERE artifact = ? AND ending = 'done'",
-		)
-		.bind(artifact.as_bytes())
-		.fetch_one(&self.readers)
-		.await?;
-		Ok(found.map(read_ms))
+		let query = "SELECT MAX(removed_ms) AS removed_ms FROM results \
+			JOIN attempts USING (task, attempt) WHERE artifact = $1 AND ending = 'done'";
+		let removed_ms = |row: &Row| row.get::<Option<i64>>("removed_ms");
+		let values = values![artifact.as_bytes()].to_vec();
+		let found = self.row(query, values, removed_ms).await?;
+		Ok(found.flatten().map(read_ms))
 	}
 }
 
-async fn ended_tasks(connection: &mut SqliteConnection, before_ms: UnixMs) -> Result<Vec<Vec<u8>>> {
+fn ended_tasks(sql: &mut dyn Sql, before_ms: UnixMs) -> Result<Vec<Vec<u8>>> {
 	let mut tasks = Vec::new();
 	for state in ["done", "failed", "cancelled", "expired"] {
 		let left = i64::from(BATCH) - tasks.len() as i64;
-		let found: Vec<Vec<u8>> = sqlx::query_scalar(
-			"SELECT id FROM tasks WHERE state IN ('done', 'failed', 'cancelled', 'expired') \
-			 AND state = ? AND updated_ms < ? ORDER BY updated_ms LIMIT ?",
-		)
-		.bind(state)
-		.bind(stored_ms(before_ms))
-		.bind(left)
-		.fetch_all(&mut *connection)
-		.await?;
+		let found = sql.rows(
+			concat!(
+				"SELECT id FROM tasks WHERE ",
+				ended_states!(),
+				" AND state = $1 AND updated_ms < $2 ORDER BY updated_ms LIMIT $3"
+			),
+			values![state, stored_ms(before_ms), left],
+			|row| row.get("id"),
+		)?;
 		tasks.extend(found);
 	}
 	Ok(tasks)
 }
 
-async fn remove_task(
-	connection: &mut SqliteConnection,
+fn remove_task(
+	sql: &mut dyn Sql,
 	task: &[u8],
 	artifacts: &mut BTreeSet<H256>,
 	chains: &mut BTreeSet<i64>,
 ) -> Result<()> {
-	let rows = sqlx::query("DELETE FROM results WHERE task = ? RETURNING artifact")
-		.bind(task)
-		.fetch_all(&mut *connection)
-		.await?;
-	for row in &rows {
-		artifacts.insert(artifact(row)?);
-	}
-	let drawn_from: Vec<i64> =
-		sqlx::query_scalar("DELETE FROM attempts WHERE task = ? RETURNING list_chain")
-			.bind(task)
-			.fetch_all(&mut *connection)
-			.await?;
-	chains.extend(drawn_from);
-	sqlx::query("DELETE FROM tasks WHERE id = ?")
-		.bind(task)
-		.execute(connection)
-		.await?;
+	let task = values![task];
+	let results = "DELETE FROM results WHERE task = $1 RETURNING artifact";
+	artifacts.extend(sql.rows(results, task, artifact)?);
+	let attempts = "DELETE FROM attempts WHERE task = $1 RETURNING list_chain";
+	chains.extend(sql.rows(attempts, task, |row| row.get::<i64>("list_chain"))?);
+	sql.execute("DELETE FROM tasks WHERE id = $1", task)?;
 	Ok(())
 }
 
 /// Removes those of the chains of lists that no attempt names any more. The one place where lists go.
-async fn remove_unnamed_lists(
-	connection: &mut SqliteConnection,
-	chains: &BTreeSet<i64>,
-) -> Result<BTreeSet<u64>> {
+fn remove_unnamed_lists(sql: &mut dyn Sql, chains: &BTreeSet<i64>) -> Result<BTreeSet<u64>> {
 	let mut gone = BTreeSet::new();
 	for chain in chains {
-		let deleted = sqlx::query(
-			"DELETE FROM eligible_lists WHERE chain = ?1 \
-			 AND NOT EXISTS (SELECT 1 FROM attempts WHERE list_chain = ?1)",
-		)
-		.bind(chain)
-		.execute(&mut *connection)
-		.await?
-		.rows_affected();
+		let deleted = sql.execute(
+			"DELETE FROM eligible_lists WHERE chain = $1 \
+			 AND NOT EXISTS (SELECT 1 FROM attempts WHERE list_chain = $1)",
+			values![*chain],
+		)?;
 		if deleted > 0 {
 			gone.insert(read_chain(*chain));
 		}
@@ -150,6 +122,6 @@ async fn remove_unnamed_lists(
 	Ok(gone)
 }
 
-fn artifact(row: &sqlx::sqlite::SqliteRow) -> Result<H256> {
-	super::rows::decode(&row.try_get::<Vec<u8>, _>("artifact")?, "artifact")
+fn artifact(row: &Row) -> Result<H256> {
+	row.decode("artifact")
 }

@@ -1,15 +1,13 @@
 //! Rows of the store as types.
 
-use super::{Result, StoreError};
+use super::{sql::Row, Result, StoreError};
 use crate::{apps::AppId, clock::UnixMs, state::Ending};
-use codec::{Decode, DecodeAll};
 use cuckoo_coordinator_api::task::{ModelInfo, TaskState};
 use cuckoo_primitives::{
 	signing::{Assignment, ResultCommitment},
 	task::{Attempt, TaskId, TaskSpec},
 	AccountId, Balance, WorkerId, WorkerSignature, H256,
 };
-use sqlx::{sqlite::SqliteRow, Row};
 
 /// A task as it is stored.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -49,27 +47,24 @@ pub struct TaskRow {
 }
 
 impl TaskRow {
-	pub(super) fn from_row(row: &SqliteRow) -> Result<Self> {
+	pub(super) fn from_row(row: &Row) -> Result<Self> {
 		Ok(Self {
-			seq: row.try_get("seq")?,
-			id: bytes(row, "id")?,
-			app: AppId::new(row.try_get("app")?),
-			nonce: row.try_get("nonce")?,
-			request_hash: bytes(row, "request_hash")?,
-			spec: bytes(row, "spec")?,
-			spec_hash: bytes(row, "spec_hash")?,
-			priority: row.try_get("priority")?,
-			state: state_from_name(row.try_get("state")?)?,
-			attempt: row
-				.try_get::<Option<i64>, _>("attempt")?
-				.map(attempt)
-				.transpose()?,
-			miner: optional_bytes(row, "miner")?,
-			reason: row.try_get("reason")?,
+			seq: row.get("seq")?,
+			id: row.decode("id")?,
+			app: AppId::new(&row.get::<String>("app")?),
+			nonce: row.get("nonce")?,
+			request_hash: row.decode("request_hash")?,
+			spec: row.decode("spec")?,
+			spec_hash: row.decode("spec_hash")?,
+			priority: row.get("priority")?,
+			state: state_from_name(&row.get::<String>("state")?)?,
+			attempt: row.get("attempt")?,
+			miner: row.decode_optional("miner")?,
+			reason: row.get("reason")?,
 			created_ms: ms(row, "created_ms")?,
 			updated_ms: ms(row, "updated_ms")?,
 			queue_until_ms: ms(row, "queue_until_ms")?,
-			max_wait_ms: row.try_get::<Option<i64>, _>("max_wait_ms")?.map(read_ms),
+			max_wait_ms: row.get::<Option<i64>>("max_wait_ms")?.map(read_ms),
 		})
 	}
 }
@@ -94,19 +89,19 @@ pub struct AttemptRow {
 }
 
 impl AttemptRow {
-	pub(super) fn from_row(row: &SqliteRow) -> Result<Self> {
-		let ending: Option<String> = row.try_get("ending")?;
+	pub(super) fn from_row(row: &Row) -> Result<Self> {
+		let ending: Option<String> = row.get("ending")?;
 		let ending = ending
 			.map(|name| Ending::from_name(&name).ok_or(StoreError::Corrupt("ending")))
 			.transpose()?;
 		Ok(Self {
-			assignment: bytes(row, "assignment")?,
-			signature: bytes(row, "signature")?,
-			coordinator_worker: bytes(row, "coordinator_worker")?,
+			assignment: row.decode("assignment")?,
+			signature: row.decode("signature")?,
+			coordinator_worker: row.decode("coordinator_worker")?,
 			assigned_ms: ms(row, "assigned_ms")?,
-			ended_ms: row.try_get::<Option<i64>, _>("ended_ms")?.map(read_ms),
+			ended_ms: row.get::<Option<i64>>("ended_ms")?.map(read_ms),
 			ending,
-			reason: row.try_get("reason")?,
+			reason: row.get("reason")?,
 		})
 	}
 }
@@ -127,13 +122,12 @@ pub struct ResultRow {
 }
 
 impl ResultRow {
-	pub(super) fn from_row(row: &SqliteRow) -> Result<Self> {
-		let size: i64 = row.try_get("bytes")?;
+	pub(super) fn from_row(row: &Row) -> Result<Self> {
 		Ok(Self {
-			attempt: attempt(row.try_get("attempt")?)?,
-			commitment: bytes(row, "commitment")?,
-			signature: bytes(row, "signature")?,
-			bytes: size.try_into().map_err(|_| StoreError::Corrupt("size"))?,
+			attempt: row.get("attempt")?,
+			commitment: row.decode("commitment")?,
+			signature: row.decode("signature")?,
+			bytes: row.get("bytes")?,
 			submitted_ms: ms(row, "submitted_ms")?,
 		})
 	}
@@ -149,11 +143,11 @@ pub struct KnownModel {
 }
 
 impl KnownModel {
-	pub(super) fn from_row(row: &SqliteRow) -> Result<Self> {
-		let text: String = row.try_get("info")?;
+	pub(super) fn from_row(row: &Row) -> Result<Self> {
+		let text: String = row.get("info")?;
 		Ok(Self {
 			info: serde_json::from_str(&text).map_err(|_| StoreError::Corrupt("model"))?,
-			stake: bytes(row, "stake")?,
+			stake: row.decode("stake")?,
 		})
 	}
 }
@@ -170,35 +164,17 @@ pub struct MinerRow {
 }
 
 impl MinerRow {
-	pub(super) fn from_row(row: &SqliteRow) -> Result<Self> {
-		let count = |column: &str| -> Result<u64> {
-			let count: i64 = row.try_get(column)?;
-			count.try_into().map_err(|_| StoreError::Corrupt("count"))
-		};
+	pub(super) fn from_row(row: &Row) -> Result<Self> {
 		Ok(Self {
-			account: bytes(row, "account")?,
-			done: count("done")?,
-			failed: count("failed")?,
+			account: row.decode("account")?,
+			done: row.get("done")?,
+			failed: row.get("failed")?,
 		})
 	}
 }
 
-/// Decodes all of `bytes`.
-pub(super) fn decode<T: Decode>(mut bytes: &[u8], what: &'static str) -> Result<T> {
-	T::decode_all(&mut bytes).map_err(|_| StoreError::Corrupt(what))
-}
-
-pub(super) fn bytes<T: Decode>(row: &SqliteRow, column: &'static str) -> Result<T> {
-	decode(&row.try_get::<Vec<u8>, _>(column)?, column)
-}
-
-fn optional_bytes<T: Decode>(row: &SqliteRow, column: &'static str) -> Result<Option<T>> {
-	let value: Option<Vec<u8>> = row.try_get(column)?;
-	value.map(|bytes| decode(&bytes, column)).transpose()
-}
-
-pub(super) fn ms(row: &SqliteRow, column: &'static str) -> Result<UnixMs> {
-	Ok(read_ms(row.try_get(column)?))
+pub(super) fn ms(row: &Row, column: &'static str) -> Result<UnixMs> {
+	Ok(read_ms(row.get(column)?))
 }
 
 /// A time as it was stored.
@@ -206,15 +182,9 @@ pub(crate) fn read_ms(stored: i64) -> UnixMs {
 	u64::try_from(stored).unwrap_or(0)
 }
 
-/// A time as SQLite stores it: its integers are signed.
+/// A time as it is stored: its integers are signed.
 pub(crate) fn stored_ms(time: UnixMs) -> i64 {
 	i64::try_from(time).unwrap_or(i64::MAX)
-}
-
-pub(super) fn attempt(stored: i64) -> Result<Attempt> {
-	stored
-		.try_into()
-		.map_err(|_| StoreError::Corrupt("attempt"))
 }
 
 fn state_from_name(name: &str) -> Result<TaskState> {

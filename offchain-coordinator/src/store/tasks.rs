@@ -1,17 +1,17 @@
 //! Tasks in the store: acceptance, the compare-and-set of every transition, and recovery.
 
 use super::{
-	rows::{decode, stored_ms, AttemptRow, ResultRow, TaskRow},
-	writer::job,
+	open_states,
+	rows::{stored_ms, AttemptRow, ResultRow, TaskRow},
+	sql::{scale, values, Dialect, Row, Sql},
 	Result, Store, StoreError, TransitionRefused, TransitionResult,
 };
 use crate::{
 	apps::AppId,
 	clock::UnixMs,
 	draw::{replay, ListEntries, ListRecord},
-	state::{Ending, Event, Stage},
+	state::{Ending, Event, Stage, Step},
 };
-use codec::Encode;
 use cuckoo_coordinator_api::task::TaskState;
 use cuckoo_primitives::{
 	draw::Eligible,
@@ -19,7 +19,6 @@ use cuckoo_primitives::{
 	task::{Attempt, TaskId, TaskSpec},
 	AccountId, WorkerSignature, H256,
 };
-use sqlx::{sqlite::SqliteConnection, Row};
 
 /// A task to be accepted.
 #[derive(Clone, Debug)]
@@ -96,9 +95,7 @@ pub enum Extra {
 pub struct Transition {
 	/// The task after it.
 	pub task: TaskRow,
-	/// The stage before.
-	pub before: Stage,
-	/// The stage after.
+	/// The stage after. Its failures are counted only after events that hang on them.
 	pub after: Stage,
 	/// The miner whose attempt ended by it, and how.
 	pub ended: Option<(AccountId, Ending)>,
@@ -123,40 +120,8 @@ impl Store {
 		now_ms: UnixMs,
 		after: impl FnOnce(&Submitted) + Send + 'static,
 	) -> Result<Submitted> {
-		let work = job(move |connection| {
-			Box::pin(async move {
-				if let Some(key) = &new.idempotency_key {
-					if let Some(task) = by_key(&mut *connection, &new.app, key).await? {
-						return Ok(repeated(task, &new.request_hash));
-					}
-				}
-				let row = sqlx::query(
-					"INSERT INTO tasks (id, app, nonce, idempotency_key, request_hash, spec, \
-					 spec_hash, priority, state, created_ms, updated_ms, queue_until_ms, \
-					 max_wait_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'queued', ?, ?, ?, ?) \
-					 ON CONFLICT (id) DO NOTHING RETURNING *",
-				)
-				.bind(new.id.encode())
-				.bind(new.app.as_str())
-				.bind(&new.nonce)
-				.bind(&new.idempotency_key)
-				.bind(new.request_hash.as_bytes())
-				.bind(new.spec.encode())
-				.bind(new.spec.hash().as_bytes())
-				.bind(new.priority)
-				.bind(stored_ms(now_ms))
-				.bind(stored_ms(now_ms))
-				.bind(stored_ms(new.queue_until_ms))
-				.bind(new.max_wait_ms.map(stored_ms))
-				.fetch_optional(connection)
-				.await?;
-				match row {
-					Some(row) => Ok(Submitted::Accepted(TaskRow::from_row(&row)?)),
-					None => Ok(Submitted::IdTaken),
-				}
-			})
-		});
-		self.writer.write(work, after).await
+		let work = move |sql: &mut dyn Sql| submit(sql, &new, now_ms);
+		self.write(work, after).await
 	}
 
 	/// The outcome of an earlier submit of this app with this key.
@@ -166,8 +131,8 @@ impl Store {
 		key: &str,
 		request_hash: &H256,
 	) -> Result<Option<Submitted>> {
-		let mut reader = self.readers.acquire().await?;
-		let task = by_key(&mut reader, app, key).await?;
+		let (app, key) = (app.clone(), key.to_owned());
+		let task = self.read(move |sql| by_key(sql, &app, &key)).await?;
 		Ok(task.map(|task| repeated(task, request_hash)))
 	}
 
@@ -181,104 +146,129 @@ impl Store {
 		now_ms: UnixMs,
 		after: impl FnOnce(&TransitionResult) + Send + 'static,
 	) -> Result<TransitionResult> {
-		let work = job(move |connection| {
-			Box::pin(async move { transition(connection, id, &event, extra, now_ms).await })
-		});
-		self.writer.write(work, after).await
+		let work = move |sql: &mut dyn Sql| transition(sql, &id, &event, &extra, now_ms);
+		self.write(work, after).await
 	}
 
 	/// A task.
 	pub async fn task(&self, id: &TaskId) -> Result<Option<TaskRow>> {
-		let mut reader = self.readers.acquire().await?;
-		task(&mut reader, id).await
+		let id = *id;
+		self.read(move |sql| task(sql, &id)).await
 	}
 
 	/// One attempt at a task.
 	pub async fn attempt(&self, id: &TaskId, attempt: Attempt) -> Result<Option<AttemptRow>> {
-		let row = sqlx::query("SELECT * FROM attempts WHERE task = ? AND attempt = ?")
-			.bind(id.encode())
-			.bind(i64::from(attempt))
-			.fetch_optional(&self.readers)
-			.await?;
-		row.as_ref().map(AttemptRow::from_row).transpose()
+		let id = *id;
+		self.read(move |sql| read_attempt(sql, &id, attempt)).await
 	}
 
 	/// What the miner of an attempt committed to.
 	pub async fn result(&self, id: &TaskId, attempt: Attempt) -> Result<Option<ResultRow>> {
-		let row = sqlx::query("SELECT * FROM results WHERE task = ? AND attempt = ?")
-			.bind(id.encode())
-			.bind(i64::from(attempt))
-			.fetch_optional(&self.readers)
-			.await?;
-		row.as_ref().map(ResultRow::from_row).transpose()
+		let query = "SELECT * FROM results WHERE task = $1 AND attempt = $2";
+		let values = values![scale(id), attempt].to_vec();
+		self.row(query, values, ResultRow::from_row).await
 	}
 
 	/// The list that an attempt was drawn from.
 	pub async fn eligible(&self, id: &TaskId, attempt: Attempt) -> Result<Option<Vec<Eligible>>> {
-		let steps: Vec<Vec<u8>> = sqlx::query_scalar(
-			"SELECT entries FROM eligible_lists JOIN attempts \
-			 ON chain = list_chain AND step <= list_step \
-			 WHERE task = ? AND attempt = ? ORDER BY step",
-		)
-		.bind(id.encode())
-		.bind(i64::from(attempt))
-		.fetch_all(&self.readers)
-		.await?;
-		let steps = steps
-			.iter()
-			.map(|bytes| decode(bytes, "eligible list"))
-			.collect::<Result<Vec<ListEntries>>>()?;
-		Ok(replay(steps))
+		let query = "SELECT entries FROM eligible_lists JOIN attempts \
+			ON chain = list_chain AND step <= list_step \
+			WHERE task = $1 AND attempt = $2 ORDER BY step";
+		let values = values![scale(id), attempt].to_vec();
+		let entries = |row: &Row| row.decode::<ListEntries>("entries");
+		Ok(replay(self.rows(query, values, entries).await?))
 	}
 
 	/// Whether the artifact is the result of a task that is done.
 	pub async fn is_result(&self, artifact: &H256) -> Result<bool> {
-		let found: Option<i64> = sqlx::query_scalar(
-			"SELECT 1 FROM results JOIN attempts USING (task, attempt) \
-			 WHERE artifact = ? AND ending = 'done' AND removed_ms IS NULL LIMIT 1",
-		)
-		.bind(artifact.as_bytes())
-		.fetch_optional(&self.readers)
-		.await?;
+		let query = "SELECT 1 FROM results JOIN attempts USING (task, attempt) \
+			WHERE artifact = $1 AND ending = 'done' AND removed_ms IS NULL LIMIT 1";
+		let found = self.row(query, vec![scale(artifact)], |_| Ok(())).await?;
 		Ok(found.is_some())
 	}
 
 	/// Whether anything stored names the artifact as one to be kept.
 	pub async fn names_artifact(&self, artifact: &H256) -> Result<bool> {
-		let found: Option<i64> = sqlx::query_scalar(
-			"SELECT 1 FROM results WHERE artifact = ? AND removed_ms IS NULL LIMIT 1",
-		)
-		.bind(artifact.as_bytes())
-		.fetch_optional(&self.readers)
-		.await?;
+		let query = "SELECT 1 FROM results WHERE artifact = $1 AND removed_ms IS NULL LIMIT 1";
+		let found = self.row(query, vec![scale(artifact)], |_| Ok(())).await?;
 		Ok(found.is_some())
 	}
 
 	/// Every task that has not ended, in the order of acceptance.
 	pub async fn open_tasks(&self) -> Result<Vec<Open>> {
-		let mut reader = self.readers.acquire().await?;
-		let rows = sqlx::query(
-			"SELECT * FROM tasks WHERE state IN ('queued', 'assigned', 'running', 'submitted') \
-			 ORDER BY seq",
-		)
-		.fetch_all(&mut *reader)
-		.await?;
-		let mut open = Vec::with_capacity(rows.len());
-		for row in &rows {
-			let task = TaskRow::from_row(row)?;
-			let stage = stage(&mut reader, &task).await?;
-			let attempt = match task.attempt.filter(|_| task.state != TaskState::Queued) {
-				Some(attempt) => self.attempt(&task.id, attempt).await?,
-				None => None,
-			};
-			open.push(Open {
-				task,
-				stage,
-				attempt,
-			});
-		}
-		Ok(open)
+		self.read(open_tasks).await
 	}
+}
+
+fn open_tasks(sql: &mut dyn Sql) -> Result<Vec<Open>> {
+	let query = concat!(
+		"SELECT * FROM tasks WHERE ",
+		open_states!(),
+		" ORDER BY seq"
+	);
+	let tasks = sql.rows(query, &[], TaskRow::from_row)?;
+	let open = tasks.into_iter().map(|task| {
+		let stage = stage(sql, &task)?;
+		let attempt = match task.attempt.filter(|_| task.state != TaskState::Queued) {
+			Some(attempt) => read_attempt(sql, &task.id, attempt)?,
+			None => None,
+		};
+		Ok(Open {
+			task,
+			stage,
+			attempt,
+		})
+	});
+	open.collect()
+}
+
+fn submit(sql: &mut dyn Sql, new: &NewTask, now_ms: UnixMs) -> Result<Submitted> {
+	if let Some(key) = &new.idempotency_key {
+		if let Some(task) = by_key(sql, &new.app, key)? {
+			return Ok(repeated(task, &new.request_hash));
+		}
+	}
+	let spec_hash = new.spec.hash();
+	let inserted = sql.row(
+		"INSERT INTO tasks (id, app, nonce, idempotency_key, request_hash, spec, spec_hash, \
+		 priority, state, created_ms, updated_ms, queue_until_ms, max_wait_ms) \
+		 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'queued', $9, $9, $10, $11) \
+		 ON CONFLICT (id) DO NOTHING RETURNING seq",
+		values![
+			scale(&new.id),
+			new.app.as_str(),
+			&new.nonce,
+			new.idempotency_key.as_ref(),
+			scale(&new.request_hash),
+			scale(&new.spec),
+			scale(&spec_hash),
+			new.priority,
+			stored_ms(now_ms),
+			stored_ms(new.queue_until_ms),
+			new.max_wait_ms.map(stored_ms),
+		],
+	)?;
+	let Some(row) = inserted else {
+		return Ok(Submitted::IdTaken);
+	};
+	Ok(Submitted::Accepted(TaskRow {
+		seq: row.get("seq")?,
+		id: new.id,
+		app: new.app.clone(),
+		nonce: new.nonce.clone(),
+		request_hash: new.request_hash,
+		spec: new.spec.clone(),
+		spec_hash,
+		priority: new.priority,
+		state: TaskState::Queued,
+		attempt: None,
+		miner: None,
+		reason: None,
+		created_ms: now_ms,
+		updated_ms: now_ms,
+		queue_until_ms: new.queue_until_ms,
+		max_wait_ms: new.max_wait_ms,
+	}))
 }
 
 fn repeated(task: TaskRow, request_hash: &H256) -> Submitted {
@@ -289,25 +279,21 @@ fn repeated(task: TaskRow, request_hash: &H256) -> Submitted {
 	}
 }
 
-async fn by_key(
-	connection: &mut SqliteConnection,
-	app: &AppId,
-	key: &str,
-) -> Result<Option<TaskRow>> {
-	let row = sqlx::query("SELECT * FROM tasks WHERE app = ? AND idempotency_key = ?")
-		.bind(app.as_str())
-		.bind(key)
-		.fetch_optional(connection)
-		.await?;
+fn by_key(sql: &mut dyn Sql, app: &AppId, key: &str) -> Result<Option<TaskRow>> {
+	let query = "SELECT * FROM tasks WHERE app = $1 AND idempotency_key = $2";
+	let row = sql.row(query, values![app.as_str(), key])?;
 	row.as_ref().map(TaskRow::from_row).transpose()
 }
 
-async fn task(connection: &mut SqliteConnection, id: &TaskId) -> Result<Option<TaskRow>> {
-	let row = sqlx::query("SELECT * FROM tasks WHERE id = ?")
-		.bind(id.encode())
-		.fetch_optional(connection)
-		.await?;
+fn task(sql: &mut dyn Sql, id: &TaskId) -> Result<Option<TaskRow>> {
+	let row = sql.row("SELECT * FROM tasks WHERE id = $1", values![scale(id)])?;
 	row.as_ref().map(TaskRow::from_row).transpose()
+}
+
+fn read_attempt(sql: &mut dyn Sql, id: &TaskId, attempt: Attempt) -> Result<Option<AttemptRow>> {
+	let query = "SELECT * FROM attempts WHERE task = $1 AND attempt = $2";
+	let row = sql.row(query, values![scale(id), attempt])?;
+	row.as_ref().map(AttemptRow::from_row).transpose()
 }
 
 /// The task's stage as if nothing had failed.
@@ -321,17 +307,14 @@ fn stage_without_failures(task: &TaskRow) -> Stage {
 }
 
 /// The task's stage, with its failures counted from its attempts.
-async fn stage(connection: &mut SqliteConnection, task: &TaskRow) -> Result<Stage> {
+fn stage(sql: &mut dyn Sql, task: &TaskRow) -> Result<Stage> {
 	let mut stage = stage_without_failures(task);
 	if task.attempt.is_none() {
 		return Ok(stage);
 	}
-	let rows = sqlx::query("SELECT miner, ending FROM attempts WHERE task = ? ORDER BY attempt")
-		.bind(task.id.encode())
-		.fetch_all(connection)
-		.await?;
-	for row in rows {
-		let ending: Option<String> = row.try_get("ending")?;
+	let query = "SELECT miner, ending FROM attempts WHERE task = $1 ORDER BY attempt";
+	for row in sql.query(query, values![scale(&task.id)])? {
+		let ending: Option<String> = row.get("ending")?;
 		if !ending
 			.and_then(|name| Ending::from_name(&name))
 			.is_some_and(Ending::is_failure)
@@ -339,7 +322,7 @@ async fn stage(connection: &mut SqliteConnection, task: &TaskRow) -> Result<Stag
 			continue;
 		}
 		stage.failures += 1;
-		let miner: AccountId = decode(&row.try_get::<Vec<u8>, _>("miner")?, "miner")?;
+		let miner: AccountId = row.decode("miner")?;
 		if !stage.failed_miners.contains(&miner) {
 			stage.failed_miners.push(miner);
 		}
@@ -347,22 +330,113 @@ async fn stage(connection: &mut SqliteConnection, task: &TaskRow) -> Result<Stag
 	Ok(stage)
 }
 
-async fn transition(
-	connection: &mut SqliteConnection,
-	id: TaskId,
+fn transition(
+	sql: &mut dyn Sql,
+	id: &TaskId,
 	event: &Event,
-	extra: Extra,
+	extra: &Extra,
 	now_ms: UnixMs,
 ) -> Result<TransitionResult> {
-	if let Extra::Draw { list, .. } = &extra {
+	if let Extra::Draw { list, .. } = extra {
 		// Also when the draw comes too late for its task: the lists after it build on this one.
-		insert_list(&mut *connection, list).await?;
+		insert_list(sql, list)?;
 	}
-	let Some(old) = task(&mut *connection, &id).await? else {
+	let changed = match event.step() {
+		Some(step) => take_step(sql, id, event, &step, extra, now_ms)?,
+		None => change(sql, id, event, extra, now_ms)?,
+	};
+	let (task, after, worked) = match changed {
+		Ok(changed) => changed,
+		Err(refused) => return Ok(Err(refused)),
+	};
+	let mut ended = None;
+	match extra {
+		Extra::None | Extra::Reason(_) => {},
+		Extra::Draw { attempt, list } => insert_draw(sql, attempt, list)?,
+		Extra::Result {
+			commitment,
+			signature,
+			bytes,
+		} => {
+			let attempt = after.attempt.ok_or(StoreError::Corrupt("attempt"))?;
+			insert_result(sql, id, attempt, commitment, signature, *bytes, now_ms)?;
+		},
+		Extra::End { ending, reason, .. } => {
+			// A task that is cancelled while it waits has no attempt to end.
+			if let (Some(attempt), Some(miner), true) = (task.attempt, &task.miner, worked) {
+				end_attempt(sql, id, attempt, *ending, reason.as_deref(), now_ms)?;
+				count(sql, miner, *ending)?;
+				ended = Some((miner.clone(), *ending));
+			}
+		},
+	}
+	Ok(Ok(Transition { task, after, ended }))
+}
+
+/// The task and its stage after an event, and whether an attempt was at work before it.
+type Changed = std::result::Result<(TaskRow, Stage, bool), TransitionRefused>;
+
+/// Lets an event happen that says itself from where to where it leads: one compare-and-set.
+fn take_step(
+	sql: &mut dyn Sql,
+	id: &TaskId,
+	event: &Event,
+	step: &Step,
+	extra: &Extra,
+	now_ms: UnixMs,
+) -> Result<Changed> {
+	let drawn = match extra {
+		Extra::Draw { attempt, .. } => Some(scale(&attempt.assignment.miner)),
+		_ => None,
+	};
+	let row = sql.row(
+		"UPDATE tasks SET state = $1, attempt = $2, miner = COALESCE($3, miner), \
+		 reason = CASE WHEN $1 = 'done' THEN NULL ELSE reason END, updated_ms = $4 \
+		 WHERE id = $5 AND state IN ($6, $7) AND attempt IS NOT DISTINCT FROM $8 RETURNING *",
+		values![
+			step.to.name(),
+			step.attempt,
+			drawn,
+			stored_ms(now_ms),
+			scale(id),
+			step.from[0].name(),
+			step.from[1].name(),
+			step.before,
+		],
+	)?;
+	let Some(row) = row else {
+		return refusal(sql, id, event).map(Err);
+	};
+	let task = TaskRow::from_row(&row)?;
+	let after = stage_without_failures(&task);
+	let worked = step.before == Some(step.attempt);
+	Ok(Ok((task, after, worked)))
+}
+
+/// Why the step could not be taken.
+fn refusal(sql: &mut dyn Sql, id: &TaskId, event: &Event) -> Result<TransitionRefused> {
+	let Some(task) = task(sql, id)? else {
+		return Ok(TransitionRefused::NoTask);
+	};
+	match stage_without_failures(&task).after(event) {
+		Err(refusal) => Ok(TransitionRefused::By(refusal)),
+		Ok(_) => Err(StoreError::Corrupt("task")),
+	}
+}
+
+/// Lets an event happen for which the task must be read before.
+fn change(
+	sql: &mut dyn Sql,
+	id: &TaskId,
+	event: &Event,
+	extra: &Extra,
+	now_ms: UnixMs,
+) -> Result<Changed> {
+	let Some(old) = task(sql, id)? else {
 		return Ok(Err(TransitionRefused::NoTask));
 	};
 	let before = if event.counts_failures() {
-		stage(&mut *connection, &old).await?
+		stage(sql, &old)?
 	} else {
 		stage_without_failures(&old)
 	};
@@ -370,96 +444,43 @@ async fn transition(
 		Ok(after) => after,
 		Err(refusal) => return Ok(Err(TransitionRefused::By(refusal))),
 	};
-
-	let mut new = old.clone();
+	let mut new = old;
 	new.state = after.state;
-	new.attempt = after.attempt;
 	new.updated_ms = now_ms;
-	let mut ended = None;
-	match &extra {
-		Extra::None => {},
-		Extra::Draw { attempt, list } => {
-			insert_draw(&mut *connection, attempt, list).await?;
-			new.miner = Some(attempt.assignment.miner.clone());
-		},
-		Extra::Result {
-			commitment,
-			signature,
-			bytes,
-		} => {
-			let attempt = after.attempt.ok_or(StoreError::Corrupt("attempt"))?;
-			insert_result(
-				&mut *connection,
-				&id,
-				attempt,
-				commitment,
-				signature,
-				*bytes,
-				now_ms,
-			)
-			.await?;
-		},
+	match extra {
 		Extra::End {
-			ending,
 			reason,
 			queue_until_ms,
+			..
 		} => {
 			new.reason = match (after.state, reason) {
 				(TaskState::Failed, Some(last)) => Some(given_up(&after, last)),
 				(_, reason) => reason.clone(),
 			};
-			let own_limit_ms = old.max_wait_ms.map(|wait| now_ms.saturating_add(wait));
+			let own_limit_ms = new.max_wait_ms.map(|wait| now_ms.saturating_add(wait));
 			new.queue_until_ms = own_limit_ms.unwrap_or(u64::MAX).min(*queue_until_ms);
-			// A task that is cancelled while it waits has no attempt to end.
-			if let (Some(attempt), Some(miner), true) = (
-				before.attempt,
-				&old.miner,
-				before.state != TaskState::Queued,
-			) {
-				end_attempt(
-					&mut *connection,
-					&id,
-					attempt,
-					*ending,
-					reason.as_deref(),
-					now_ms,
-				)
-				.await?;
-				count(&mut *connection, miner, *ending).await?;
-				ended = Some((miner.clone(), *ending));
-			}
 		},
 		Extra::Reason(reason) => new.reason = Some(reason.clone()),
+		Extra::None | Extra::Draw { .. } | Extra::Result { .. } => {},
 	}
-
-	let changed = sqlx::query(
-		"UPDATE tasks SET state = ?, attempt = ?, miner = ?, reason = ?, updated_ms = ?, \
-		 queue_until_ms = ? WHERE id = ? AND state = ? AND attempt IS ?",
-	)
-	.bind(new.state.name())
-	.bind(new.attempt.map(i64::from))
-	.bind(new.miner.as_ref().map(Encode::encode))
-	.bind(&new.reason)
-	.bind(stored_ms(new.updated_ms))
-	.bind(stored_ms(new.queue_until_ms))
-	.bind(id.encode())
-	.bind(old.state.name())
-	.bind(old.attempt.map(i64::from))
-	.execute(connection)
-	.await?
-	.rows_affected();
+	let changed = sql.execute(
+		"UPDATE tasks SET state = $1, reason = $2, updated_ms = $3, queue_until_ms = $4 \
+		 WHERE id = $5 AND state = $6 AND attempt IS NOT DISTINCT FROM $7",
+		values![
+			new.state.name(),
+			new.reason.as_ref(),
+			stored_ms(new.updated_ms),
+			stored_ms(new.queue_until_ms),
+			scale(id),
+			before.state.name(),
+			before.attempt,
+		],
+	)?;
 	if changed != 1 {
-		// Another writer was first: the caller's savepoint takes back what was inserted above.
-		return Err(StoreError::Database(std::sync::Arc::new(
-			sqlx::Error::RowNotFound,
-		)));
+		return Err(StoreError::Corrupt("task"));
 	}
-	Ok(Ok(Transition {
-		task: new,
-		before,
-		after,
-		ended,
-	}))
+	let worked = before.state != TaskState::Queued;
+	Ok(Ok((new, after, worked)))
 }
 
 fn given_up(stage: &Stage, last: &str) -> String {
@@ -467,53 +488,52 @@ fn given_up(stage: &Stage, last: &str) -> String {
 	format!("given up after {failures} failures by {miners} different miners; the last: {last}")
 }
 
-async fn insert_draw(
-	connection: &mut SqliteConnection,
-	row: &AttemptRow,
-	list: &ListRecord,
-) -> Result<()> {
+fn insert_draw(sql: &mut dyn Sql, row: &AttemptRow, list: &ListRecord) -> Result<()> {
 	let assignment = &row.assignment;
-	sqlx::query(
+	sql.execute(
 		"INSERT INTO attempts (task, attempt, miner, assignment, signature, coordinator_worker, \
-		 list_chain, list_step, assigned_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-	)
-	.bind(assignment.task.encode())
-	.bind(i64::from(assignment.attempt))
-	.bind(assignment.miner.encode())
-	.bind(assignment.encode())
-	.bind(row.signature.encode())
-	.bind(row.coordinator_worker.encode())
-	.bind(stored_chain(list.chain))
-	.bind(i64::from(list.step))
-	.bind(stored_ms(row.assigned_ms))
-	.execute(connection)
-	.await?;
+		 list_chain, list_step, assigned_ms) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+		values![
+			scale(&assignment.task),
+			assignment.attempt,
+			scale(&assignment.miner),
+			scale(assignment),
+			scale(&row.signature),
+			scale(&row.coordinator_worker),
+			stored_chain(list.chain),
+			list.step,
+			stored_ms(row.assigned_ms),
+		],
+	)?;
 	Ok(())
 }
 
 /// Adds a step to a chain. One whose step before is not there would give a wrong list: the draw that
 /// comes with it is not committed.
-async fn insert_list(connection: &mut SqliteConnection, list: &ListRecord) -> Result<()> {
+fn insert_list(sql: &mut dyn Sql, list: &ListRecord) -> Result<()> {
 	let Some(entries) = &list.entries else {
 		return Ok(());
 	};
-	let inserted = sqlx::query(
-		"INSERT INTO eligible_lists (chain, step, entries) SELECT ?1, ?2, ?3 WHERE ?2 = 0 \
-		 OR EXISTS (SELECT 1 FROM eligible_lists WHERE chain = ?1 AND step = ?2 - 1)",
-	)
-	.bind(stored_chain(list.chain))
-	.bind(i64::from(list.step))
-	.bind(entries.encode())
-	.execute(connection)
-	.await?
-	.rows_affected();
-	match inserted {
+	let insert = match sql.dialect() {
+		Dialect::Sqlite => {
+			"INSERT INTO eligible_lists (chain, step, entries) SELECT $1, $2, $3 WHERE $2 = 0 \
+			 OR EXISTS (SELECT 1 FROM eligible_lists WHERE chain = $1 AND step = $2 - 1)"
+		},
+		// It wants to be told the types of what is selected.
+		Dialect::Postgres => {
+			"INSERT INTO eligible_lists (chain, step, entries) \
+			 SELECT $1::bigint, $2::bigint, $3::bytea WHERE $2 = 0 \
+			 OR EXISTS (SELECT 1 FROM eligible_lists WHERE chain = $1 AND step = $2 - 1)"
+		},
+	};
+	let values = values![stored_chain(list.chain), list.step, scale(entries)];
+	match sql.execute(insert, values)? {
 		1 => Ok(()),
 		_ => Err(StoreError::Corrupt("chain of eligible lists")),
 	}
 }
 
-/// A chain's number as SQLite stores it: its integers are signed.
+/// A chain's number as it is stored: the database's integers are signed.
 fn stored_chain(chain: u64) -> i64 {
 	i64::from_le_bytes(chain.to_le_bytes())
 }
@@ -523,8 +543,8 @@ pub(super) fn read_chain(stored: i64) -> u64 {
 	u64::from_le_bytes(stored.to_le_bytes())
 }
 
-async fn insert_result(
-	connection: &mut SqliteConnection,
+fn insert_result(
+	sql: &mut dyn Sql,
 	id: &TaskId,
 	attempt: Attempt,
 	commitment: &ResultCommitment,
@@ -532,53 +552,48 @@ async fn insert_result(
 	bytes: u64,
 	now_ms: UnixMs,
 ) -> Result<()> {
-	sqlx::query(
+	sql.execute(
 		"INSERT INTO results (task, attempt, commitment, signature, artifact, bytes, submitted_ms) \
-		 VALUES (?, ?, ?, ?, ?, ?, ?)",
-	)
-	.bind(id.encode())
-	.bind(i64::from(attempt))
-	.bind(commitment.encode())
-	.bind(signature.encode())
-	.bind(commitment.output.as_bytes())
-	.bind(i64::try_from(bytes).unwrap_or(i64::MAX))
-	.bind(stored_ms(now_ms))
-	.execute(connection)
-	.await?;
+		 VALUES ($1, $2, $3, $4, $5, $6, $7)",
+		values![
+			scale(id),
+			attempt,
+			scale(commitment),
+			scale(signature),
+			scale(&commitment.output),
+			i64::try_from(bytes).unwrap_or(i64::MAX),
+			stored_ms(now_ms),
+		],
+	)?;
 	Ok(())
 }
 
-async fn end_attempt(
-	connection: &mut SqliteConnection,
+fn end_attempt(
+	sql: &mut dyn Sql,
 	id: &TaskId,
 	attempt: Attempt,
 	ending: Ending,
 	reason: Option<&str>,
 	now_ms: UnixMs,
 ) -> Result<()> {
-	sqlx::query(
-		"UPDATE attempts SET ended_ms = ?, ending = ?, reason = ? \
-		 WHERE task = ? AND attempt = ? AND ending IS NULL",
-	)
-	.bind(stored_ms(now_ms))
-	.bind(ending.name())
-	.bind(reason)
-	.bind(id.encode())
-	.bind(i64::from(attempt))
-	.execute(connection)
-	.await?;
+	sql.execute(
+		"UPDATE attempts SET ended_ms = $1, ending = $2, reason = $3 \
+		 WHERE task = $4 AND attempt = $5 AND ending IS NULL",
+		values![stored_ms(now_ms), ending.name(), reason, scale(id), attempt],
+	)?;
 	Ok(())
 }
 
-async fn count(connection: &mut SqliteConnection, miner: &AccountId, ending: Ending) -> Result<()> {
-	sqlx::query(
-		"INSERT INTO miners (account, done, failed) VALUES (?1, ?2, ?3) \
-		 ON CONFLICT (account) DO UPDATE SET done = done + ?2, failed = failed + ?3",
-	)
-	.bind(miner.encode())
-	.bind(i64::from(ending == Ending::Done))
-	.bind(i64::from(ending.is_failure()))
-	.execute(connection)
-	.await?;
+fn count(sql: &mut dyn Sql, miner: &AccountId, ending: Ending) -> Result<()> {
+	sql.execute(
+		"INSERT INTO miners (account, done, failed) VALUES ($1, $2, $3) \
+		 ON CONFLICT (account) DO UPDATE SET done = miners.done + excluded.done, \
+		 failed = miners.failed + excluded.failed",
+		values![
+			scale(miner),
+			i64::from(ending == Ending::Done),
+			i64::from(ending.is_failure()),
+		],
+	)?;
 	Ok(())
 }

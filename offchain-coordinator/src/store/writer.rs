@@ -1,11 +1,11 @@
 //! The one writer of the store, with group commit.
 
-use super::{Result, StoreError};
+use super::{sql::Sql, Result, StoreError};
 use crate::metrics::Commits;
-use futures::{future::BoxFuture, FutureExt};
-use sqlx::sqlite::SqliteConnection;
-use sqlx::Connection;
-use std::{panic::AssertUnwindSafe, sync::Arc};
+use std::{
+	panic::{catch_unwind, AssertUnwindSafe},
+	thread::JoinHandle,
+};
 use tokio::sync::{mpsc, oneshot};
 
 /// Most writes in one commit.
@@ -14,103 +14,135 @@ const MAX_BATCH: usize = 256;
 /// Most writes that wait; further callers wait for a place.
 const MAX_WAITING: usize = 1_024;
 
-/// What a write does within the transaction.
-pub type JobFuture<'c, T> = BoxFuture<'c, Result<T>>;
+/// A write on its way.
+pub trait Job: Send {
+	/// Does the work; says whether it succeeded. Can be called again, after what it did was undone.
+	fn run(&mut self, sql: &mut dyn Sql) -> bool;
 
-/// Gives a closure the type that [`Writer::write`] wants: one for any lifetime of the connection.
-pub fn job<T, W>(work: W) -> W
-where
-	W: for<'c> FnOnce(&'c mut SqliteConnection) -> JobFuture<'c, T>,
-{
-	work
+	/// The transaction has ended: tells the caller.
+	fn finish(self: Box<Self>, committed: Result<()>);
 }
 
-/// Tells the caller how it went, once the transaction has ended.
-type Finish = Box<dyn FnOnce(Result<()>) + Send>;
+/// A write, what follows it, and who waits for it.
+struct Write<T, W, A> {
+	work: W,
+	after: A,
+	result: Result<T>,
+	reply: oneshot::Sender<Result<T>>,
+}
 
-/// A write: does its work, and says whether to keep it.
-type Job =
-	Box<dyn for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, (bool, Finish)> + Send>;
+/// Makes a write and the place where its outcome will be. `work` changes nothing but the database: it
+/// is called again when its transaction has to be.
+pub fn write<T, W, A>(work: W, after: A) -> (Box<dyn Job>, oneshot::Receiver<Result<T>>)
+where
+	T: Send + 'static,
+	W: Fn(&mut dyn Sql) -> Result<T> + Send + 'static,
+	A: FnOnce(&T) + Send + 'static,
+{
+	let (reply, outcome) = oneshot::channel();
+	let result = Err(StoreError::Closed);
+	let write = Write {
+		work,
+		after,
+		result,
+		reply,
+	};
+	(Box::new(write), outcome)
+}
+
+impl<T, W, A> Job for Write<T, W, A>
+where
+	T: Send,
+	W: Fn(&mut dyn Sql) -> Result<T> + Send,
+	A: FnOnce(&T) + Send,
+{
+	fn run(&mut self, sql: &mut dyn Sql) -> bool {
+		let done = catch_unwind(AssertUnwindSafe(|| (self.work)(sql)));
+		self.result = done.unwrap_or(Err(StoreError::Corrupt("write")));
+		self.result.is_ok()
+	}
+
+	fn finish(self: Box<Self>, committed: Result<()>) {
+		let Self {
+			after,
+			result,
+			reply,
+			..
+		} = *self;
+		let result = result.and_then(|value| committed.map(|()| value));
+		if let Ok(value) = &result {
+			after(value);
+		}
+		// A caller that went away needs no answer.
+		let _ = reply.send(result);
+	}
+}
 
 enum Message {
-	Job(Job),
+	Job(Box<dyn Job>),
 	Close(oneshot::Sender<()>),
 }
 
-/// A handle to the writer.
-#[derive(Clone)]
+/// The writer's thread.
+#[derive(Debug)]
 pub struct Writer {
-	jobs: mpsc::Sender<Message>,
-}
-
-impl std::fmt::Debug for Writer {
-	fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-		f.debug_struct("Writer").finish_non_exhaustive()
-	}
+	jobs: Option<mpsc::Sender<Message>>,
+	thread: Option<JoinHandle<()>>,
 }
 
 impl Writer {
 	/// Starts the writer on this connection.
-	pub fn spawn(connection: SqliteConnection, commits: Commits) -> Self {
+	pub fn spawn(connection: Box<dyn Sql>, commits: Commits) -> std::io::Result<Self> {
 		let (jobs, inbox) = mpsc::channel(MAX_WAITING);
-		tokio::spawn(run(connection, inbox, commits));
-		Self { jobs }
+		let thread = std::thread::Builder::new()
+			.name("store-writer".into())
+			.spawn(move || run(connection, inbox, &commits))?;
+		Ok(Self {
+			jobs: Some(jobs),
+			thread: Some(thread),
+		})
 	}
 
-	/// Runs `work` in a transaction; once that is committed runs `after`, in the order of commits, and
-	/// returns. If the caller goes away, the write and its `after` still happen.
-	pub async fn write<T, W, A>(&self, work: W, after: A) -> Result<T>
-	where
-		T: Send + 'static,
-		W: for<'c> FnOnce(&'c mut SqliteConnection) -> JobFuture<'c, T> + Send + 'static,
-		A: FnOnce(&T) + Send + 'static,
-	{
-		let (reply, outcome) = oneshot::channel::<Result<T>>();
-		let job: Job = Box::new(move |connection| {
-			let done = AssertUnwindSafe(work(connection)).catch_unwind();
-			Box::pin(async move {
-				let result = done.await.unwrap_or(Err(StoreError::Corrupt("write")));
-				let keep = result.is_ok();
-				let finish = move |committed: Result<()>| {
-					let result = result.and_then(|value| committed.map(|()| value));
-					if let Ok(value) = &result {
-						after(value);
-					}
-					// A caller that went away needs no answer.
-					let _ = reply.send(result);
-				};
-				(keep, Box::new(finish) as Finish)
-			})
-		});
-		self.jobs
-			.send(Message::Job(job))
-			.await
-			.map_err(|_| StoreError::Closed)?;
-		outcome.await.map_err(|_| StoreError::Closed)?
+	/// Hands in a write. It happens also if the caller goes away.
+	pub async fn send(&self, job: Box<dyn Job>) -> Result<()> {
+		let jobs = self.jobs.as_ref().ok_or(StoreError::Closed)?;
+		let sent = jobs.send(Message::Job(job)).await;
+		sent.map_err(|_| StoreError::Closed)
 	}
 
 	/// Whether the writer has ended.
 	pub fn is_closed(&self) -> bool {
-		self.jobs.is_closed()
+		self.jobs.as_ref().is_none_or(mpsc::Sender::is_closed)
 	}
 
 	/// Ends the writer after the writes that wait.
 	pub async fn close(&self) {
+		let Some(jobs) = &self.jobs else { return };
 		let (reply, closed) = oneshot::channel();
-		if self.jobs.send(Message::Close(reply)).await.is_ok() {
+		if jobs.send(Message::Close(reply)).await.is_ok() {
 			let _ = closed.await;
 		}
 	}
 }
 
-async fn run(
-	mut connection: SqliteConnection,
-	mut inbox: mpsc::Receiver<Message>,
-	commits: Commits,
-) {
+impl Drop for Writer {
+	/// Waits for the writes that were handed in: nobody else may use the database before.
+	fn drop(&mut self) {
+		self.jobs = None;
+		if let Some(thread) = self.thread.take() {
+			// The last write's `after` can hold the last handle: the thread is then about to end.
+			if thread.thread().id() != std::thread::current().id() {
+				// If it broke, its panic was told when it happened.
+				let _ = thread.join();
+			}
+		}
+	}
+}
+
+fn run(mut connection: Box<dyn Sql>, mut inbox: mpsc::Receiver<Message>, commits: &Commits) {
 	let mut closing = None;
 	while closing.is_none() {
-		let Some(first) = inbox.recv().await else {
+		let Some(first) = inbox.blocking_recv() else {
 			break;
 		};
 		let mut batch = Vec::new();
@@ -129,57 +161,64 @@ async fn run(
 			}
 		}
 		if !batch.is_empty() {
-			commits.writes.observe(batch.len() as f64);
-			let _timer = commits.seconds.start_timer();
-			commit(&mut connection, batch).await;
+			commit(&mut *connection, batch, commits);
 		}
 	}
-	if let Err(error) = connection.close().await {
-		tracing::warn!(%error, "the store did not close cleanly");
-	}
+	drop(connection);
 	if let Some(reply) = closing {
 		let _ = reply.send(());
 	}
 }
 
-/// Runs the jobs in one transaction, each in a savepoint of its own, and tells every caller.
-async fn commit(connection: &mut SqliteConnection, batch: Vec<Job>) {
-	let mut finishes = Vec::with_capacity(batch.len());
-	let result = transaction(connection, batch, &mut finishes).await;
-	let result = result.map_err(|error| {
-		tracing::error!(%error, writes = finishes.len(), "a commit failed");
-		StoreError::Database(Arc::new(error))
-	});
-	if result.is_err() {
-		// Fails when SQLite has rolled back by itself, which is as good.
-		let _ = sqlx::query("ROLLBACK").execute(&mut *connection).await;
+/// Runs the jobs in one transaction and tells every caller.
+pub fn commit(sql: &mut dyn Sql, mut batch: Vec<Box<dyn Job>>, commits: &Commits) {
+	commits.writes.observe(batch.len() as f64);
+	let timer = commits.seconds.start_timer();
+	let committed = match together(sql, &mut batch) {
+		Ok(true) => Ok(()),
+		Ok(false) => apart(sql, &mut batch),
+		Err(error) => Err(error),
+	};
+	timer.observe_duration();
+	if let Err(error) = &committed {
+		tracing::error!(%error, writes = batch.len(), "a commit failed");
 	}
-	for finish in finishes {
-		finish(result.clone());
+	for job in batch {
+		job.finish(committed.clone());
 	}
 }
 
-async fn transaction(
-	connection: &mut SqliteConnection,
-	batch: Vec<Job>,
-	finishes: &mut Vec<Finish>,
-) -> std::result::Result<(), sqlx::Error> {
-	// Every command is a round trip to the thread that SQLite runs in: as few as can be.
-	sqlx::raw_sql("BEGIN IMMEDIATE; SAVEPOINT job")
-		.execute(&mut *connection)
-		.await?;
-	let last = batch.len() - 1;
-	for (number, job) in batch.into_iter().enumerate() {
-		let (keep, finish) = job(&mut *connection).await;
-		finishes.push(finish);
-		let then = match (keep, number == last) {
-			(false, _) => "ROLLBACK TO job",
-			(true, false) => "RELEASE job; SAVEPOINT job",
-			// The commit releases it.
-			(true, true) => continue,
-		};
-		sqlx::raw_sql(then).execute(&mut *connection).await?;
+/// Runs the jobs without a savepoint, which costs more than a job: if one fails, all are undone, and
+/// this says `false`. Jobs that fail are rare, for what is refused is no failure.
+fn together(sql: &mut dyn Sql, batch: &mut [Box<dyn Job>]) -> Result<bool> {
+	sql.begin()?;
+	for job in batch.iter_mut() {
+		if !job.run(sql) {
+			sql.rollback();
+			return Ok(false);
+		}
 	}
-	sqlx::raw_sql("COMMIT").execute(&mut *connection).await?;
-	Ok(())
+	sql.commit().map(|()| true)
+}
+
+/// Runs each job in a savepoint of its own, so that one that fails is undone by itself.
+fn apart(sql: &mut dyn Sql, batch: &mut [Box<dyn Job>]) -> Result<()> {
+	let transaction = |sql: &mut dyn Sql| {
+		for job in batch {
+			sql.batch("SAVEPOINT job")?;
+			if !job.run(sql) {
+				sql.batch("ROLLBACK TO SAVEPOINT job")?;
+			}
+			sql.batch("RELEASE SAVEPOINT job")?;
+		}
+		Ok(())
+	};
+	sql.begin()?;
+	match transaction(sql) {
+		Ok(()) => sql.commit(),
+		Err(error) => {
+			sql.rollback();
+			Err(error)
+		},
+	}
 }

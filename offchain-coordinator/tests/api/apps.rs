@@ -41,10 +41,8 @@ pub fn from(address: &str) -> [(&'static str, String); 1] {
 
 /// Makes a key as the command line does: through the file, while the coordinator runs.
 pub async fn key(directory: &Path, name: &str, limits: Limits) -> String {
-	let mut keys = Keys::open(directory).await.unwrap();
-	let key = keys.create(name, limits, 1_000).await.unwrap().reveal();
-	keys.close().await.unwrap();
-	key
+	let mut keys = Keys::open(directory).unwrap();
+	keys.create(name, limits, 1_000).unwrap().reveal()
 }
 
 fn with_key(key: &str) -> Option<SubmitOptions> {
@@ -162,14 +160,11 @@ async fn keys_are_taken_at_once_and_refused_soon_after_they_are_revoked() {
 		.unwrap();
 	ws.task_submit(request("a red apple"), None).await.unwrap();
 
-	let mut keys = Keys::open(directory.path()).await.unwrap();
-	let twice = keys
-		.create("red", Limits::default(), 2_000)
-		.await
-		.unwrap_err();
+	let mut keys = Keys::open(directory.path()).unwrap();
+	let twice = keys.create("red", Limits::default(), 2_000).unwrap_err();
 	assert!(matches!(twice, KeysError::HasKey(_)), "{twice}");
-	keys.revoke("red", 2_000).await.unwrap();
-	let again = keys.revoke("red", 2_000).await.unwrap_err();
+	keys.revoke("red", 2_000).unwrap();
+	let again = keys.revoke("red", 2_000).unwrap_err();
 	assert!(matches!(again, KeysError::Unknown(_)), "{again}");
 	server.pass(KEY_CACHE_MS);
 	assert_eq!(code(submit(red.clone()).await), ErrorCode::ApiKeyInvalid);
@@ -183,10 +178,9 @@ async fn keys_are_taken_at_once_and_refused_soon_after_they_are_revoked() {
 	// A new key is the same app.
 	let new = keys
 		.create("red", Limits::default(), 3_000)
-		.await
 		.unwrap()
 		.reveal();
-	let list = keys.list().await.unwrap();
+	let list = keys.list().unwrap();
 	assert_eq!(
 		(list.len(), list[0].name.as_str(), list[0].revoked_ms),
 		(1, "red", None)
@@ -202,14 +196,13 @@ async fn keys_are_taken_at_once_and_refused_soon_after_they_are_revoked() {
 #[tokio::test]
 async fn names_of_apps_are_bounded() {
 	let directory = tempfile::tempdir().unwrap();
-	let mut keys = Keys::open(directory.path()).await.unwrap();
+	let mut keys = Keys::open(directory.path()).unwrap();
 	for wrong in ["", "two\nlines", &"x".repeat(101)] {
-		let refused = keys.create(wrong, Limits::default(), 1).await.unwrap_err();
+		let refused = keys.create(wrong, Limits::default(), 1).unwrap_err();
 		assert!(matches!(refused, KeysError::Name), "{refused}");
 	}
 	let longest = "x".repeat(100);
-	keys.create(&longest, Limits::default(), 1).await.unwrap();
-	keys.close().await.unwrap();
+	keys.create(&longest, Limits::default(), 1).unwrap();
 }
 
 #[tokio::test]

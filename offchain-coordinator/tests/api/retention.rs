@@ -12,7 +12,6 @@ use offchain_coordinator::{
 	settings::{Settings, DAY_MS},
 	store::{Store, FILE_NAME, RETENTION_BATCH},
 };
-use sqlx::{sqlite::SqliteConnectOptions, ConnectOptions};
 use std::path::{Path, PathBuf};
 
 fn settings(days: u64, artifact_days: u64) -> Settings {
@@ -48,23 +47,13 @@ async fn picture(server: &Server, result: &TaskResult) -> (u16, String) {
 	(status, text)
 }
 
-async fn rows(directory: &Path) -> [i64; 4] {
-	let options = SqliteConnectOptions::new().filename(directory.join(FILE_NAME));
-	let mut connection = options.connect().await.unwrap();
-	let mut counts = [0; 4];
-	let queries = [
-		"SELECT COUNT(*) FROM tasks",
-		"SELECT COUNT(*) FROM attempts",
-		"SELECT COUNT(*) FROM results",
-		"SELECT COUNT(*) FROM eligible_lists",
-	];
-	for (count, query) in counts.iter_mut().zip(queries) {
-		*count = sqlx::query_scalar(query)
-			.fetch_one(&mut connection)
-			.await
-			.unwrap();
-	}
-	counts
+/// How many rows the tables have.
+fn rows(directory: &Path) -> [i64; 4] {
+	let connection = rusqlite::Connection::open(directory.join(FILE_NAME)).unwrap();
+	["tasks", "attempts", "results", "eligible_lists"].map(|table| {
+		let query = format!("SELECT COUNT(*) FROM {table}");
+		connection.query_row(&query, [], |row| row.get(0)).unwrap()
+	})
 }
 
 #[tokio::test]
@@ -87,7 +76,7 @@ async fn a_task_that_was_kept_for_long_enough_is_gone_with_all_that_belongs_to_i
 	server.client.task_cancel(cancelled.id).await.unwrap();
 	server.pass(30 * DAY_MS);
 	assert_eq!(pass(&server.coordinator).await.unwrap(), 0, "not yet");
-	assert_eq!(rows(directory.path()).await, [2, 1, 1, 1]);
+	assert_eq!(rows(directory.path()), [2, 1, 1, 1]);
 
 	server.pass(1);
 	let young = done(&server, "young", 7).await;
@@ -129,7 +118,7 @@ async fn a_task_that_was_kept_for_long_enough_is_gone_with_all_that_belongs_to_i
 			.len(),
 		1
 	);
-	assert_eq!(rows(directory.path()).await, [2, 1, 1, 1]);
+	assert_eq!(rows(directory.path()), [2, 1, 1, 1]);
 	// The key is free again, as for an app that never was here.
 	let again = server
 		.client
@@ -142,14 +131,10 @@ async fn a_task_that_was_kept_for_long_enough_is_gone_with_all_that_belongs_to_i
 	server.client.task_cancel(waiting.id).await.unwrap();
 	server.pass(31 * DAY_MS);
 	assert_eq!(pass(&server.coordinator).await.unwrap(), 3);
-	assert_eq!(
-		rows(directory.path()).await,
-		[0; 4],
-		"no list without a draw"
-	);
+	assert_eq!(rows(directory.path()), [0; 4], "no list without a draw");
 	// The next draw needs nothing that went.
 	let next = done(&server, "next", 8).await;
-	assert_eq!(rows(directory.path()).await, [1; 4]);
+	assert_eq!(rows(directory.path()), [1; 4]);
 	let proof = server.client.coordinator_draw(next, None).await.unwrap();
 	assert_eq!((proof.assignment.attempt, proof.eligible.len()), (0, 1));
 	server.stop().await;
