@@ -346,6 +346,11 @@ impl Coordinator {
 		self.draining.load(Ordering::SeqCst)
 	}
 
+	/// Whether its operator is an active coordinator as of the last finalized block.
+	pub(crate) fn is_active(&self) -> bool {
+		self.active.load(Ordering::SeqCst)
+	}
+
 	fn is_stopping(&self) -> bool {
 		self.stopping.load(Ordering::SeqCst)
 	}

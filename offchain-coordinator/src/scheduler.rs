@@ -44,7 +44,8 @@ pub async fn pass(coordinator: &Arc<Coordinator>) -> Result<()> {
 	let Ok(identity) = coordinator.identity() else {
 		return Ok(());
 	};
-	while !coordinator.is_draining() {
+	// What is signed at a block at which it is no active coordinator proves nothing.
+	while !coordinator.is_draining() && coordinator.is_active() {
 		let now_ms = coordinator.now_ms();
 		let draws = coordinator.live().draw(&identity.operator, BATCH, now_ms);
 		if draws.is_empty() {

@@ -86,11 +86,11 @@ async fn whole(world: &Arc<World>, dice: &Dice, miners: u8) -> anyhow::Result<()
 		.collect();
 	trouble(world, dice, miners).await?;
 
+	world.chain().heal();
+	world.next_block(dice).await;
 	if world.coordinator().is_none() {
 		world.start().await?;
 	}
-	world.chain().heal();
-	world.next_block(dice).await;
 	world.heal();
 	for app in apps {
 		app.await?;
@@ -141,6 +141,9 @@ async fn trouble(world: &Arc<World>, dice: &Dice, miners: u8) -> anyhow::Result<
 	let end = world.passed() + dice.millis(20_000..240_000);
 	while world.passed() < end {
 		world.sleep(dice.millis(100..6_000)).await;
+		if world.coordinator().is_none() {
+			world.start().await?;
+		}
 		let miner = dice.number(0..miners.into()) as u8;
 		match dice.number(0..24) {
 			0..=2 => {

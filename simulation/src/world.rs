@@ -145,7 +145,7 @@ impl World {
 
 	// The coordinator's life
 
-	/// Starts the coordinator on what is in the store.
+	/// Starts the coordinator on what is in the store. It ends at once if the chain knows it as none.
 	pub async fn start(&self) -> anyhow::Result<()> {
 		let dice = self.dice.split();
 		let store = Store::open_inline(&lock(&self.memory))?.with_pauses(self.pauses());
@@ -163,7 +163,13 @@ impl World {
 			.note("world", format_args!("the coordinator starts"));
 		self.compare(&coordinator).await?;
 		let registry = self.chain().last();
-		coordinator.set_registry(registry, GENESIS).await?;
+		if let Err(error) = coordinator.set_registry(registry, GENESIS).await {
+			// It is no coordinator on chain: the program ends, and is started again.
+			self.trace
+				.note("world", format_args!("the coordinator ends: {error}"));
+			coordinator.close().await;
+			return Ok(());
+		}
 		let death = CancellationToken::new();
 		let scheduling = scheduler::run(coordinator.clone(), death.clone());
 		tokio::spawn(until(death.clone(), scheduling));
