@@ -4,11 +4,12 @@
 //!
 //! - [`population`]: the simulated miners, and the registry of a chain that has them.
 //! - [`server`]: the coordinator with its HTTP server and scheduler, without a chain.
-//! - [`load`]: the other process.
+//! - [`load`], [`idle`]: the other processes.
 //! - [`draw`], [`floor`], [`restart`]: what needs no load.
 
 mod draw;
 mod floor;
+mod idle;
 mod load;
 mod population;
 #[path = "../../offchain-coordinator/tests/support/postgres.rs"]
@@ -19,6 +20,7 @@ mod server;
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
 use cuckoo_figures::{print, Unit};
+use idle::Idle;
 use load::{Load, Outcome};
 use offchain_coordinator::store::Place;
 use server::Server;
@@ -27,6 +29,7 @@ use std::{
 	process::Stdio,
 	time::Duration,
 };
+use tokio::io::{AsyncBufReadExt, BufReader};
 
 /// As the coordinator's own program has it.
 #[cfg(not(target_env = "msvc"))]
@@ -38,6 +41,9 @@ const SHARE_OF_CAPACITY: f64 = 0.7;
 
 /// How long miners that do nothing are given to connect and settle.
 const IDLE: Duration = Duration::from_secs(10);
+
+/// Tasks a second that are submitted beside idle connections.
+const BESIDE_IDLE: &str = "50";
 
 /// Measures the coordinator and prints its figures, each on a line `figure: NAME VALUE UNIT`.
 #[derive(Parser)]
@@ -54,6 +60,9 @@ enum Command {
 	/// The other process: apps and miners of a coordinator. Prints what it saw as JSON.
 	#[command(hide = true)]
 	Load(Load),
+	/// The other process: connections that want nothing. Prints how many were there to the end.
+	#[command(hide = true)]
+	Idle(Idle),
 }
 
 #[derive(Args)]
@@ -70,6 +79,9 @@ struct Run {
 	/// Tasks in the store that is opened.
 	#[arg(long, default_value_t = 1_000_000)]
 	tasks: u32,
+	/// Connections that are held and want nothing.
+	#[arg(long, default_value_t = 10_000)]
+	connections: u32,
 	/// Where the stores are made [default: the folder for temporary files]. It should lie on the disk
 	/// that a coordinator would use.
 	#[arg(long)]
@@ -90,6 +102,10 @@ fn main() -> anyhow::Result<()> {
 			println!("{}", serde_json::to_string(&outcome)?);
 			Ok(())
 		},
+		Command::Idle(idle) => {
+			println!("{}", runtime.block_on(idle.run())?);
+			Ok(())
+		},
 		Command::Run(run) => runtime.block_on(run.run()),
 	}
 }
@@ -100,6 +116,8 @@ impl Run {
 
 		let each = self.idle_miner_kib().await?;
 		print("idle_miner_kib", each, Unit::Kibibytes)?;
+
+		self.idle_connections().await?;
 
 		let folder = self.folder("load")?;
 		let place = Place::Directory(folder.path().to_owned());
@@ -185,6 +203,47 @@ impl Run {
 		}
 		server.stop().await;
 		Ok(more / f64::from(self.miners))
+	}
+
+	/// What connections that want nothing cost: memory, and the time of those that want something.
+	async fn idle_connections(&self) -> anyhow::Result<()> {
+		let folder = self.folder("connections")?;
+		idle::allow_files(self.connections + self.miners)?;
+		let server = Server::start(folder.path(), self.miners).await?;
+		let seconds = self.seconds.to_string();
+		let paced = ["--seconds", &seconds, "--rate", BESIDE_IDLE];
+		let alone = finish(self.start_load(&server, &paced)?).await?;
+		let before = resident_kib()?;
+		let mut idle = tokio::process::Command::new(own_program()?)
+			.args(["idle", "--url", &server.url()])
+			.args(["--connections", &self.connections.to_string()])
+			.stdin(Stdio::piped())
+			.stdout(Stdio::piped())
+			.kill_on_drop(true)
+			.spawn()
+			.context("the idle clients do not start")?;
+		let (input, output) = (idle.stdin.take(), idle.stdout.take());
+		let mut lines = BufReader::new(output.context("no output")?).lines();
+		let ready = lines.next_line().await?;
+		anyhow::ensure!(ready.as_deref() == Some("ready"), "the idle clients failed");
+		tokio::time::sleep(IDLE).await;
+		let more = resident_kib()? - before;
+		let beside = finish(self.start_load(&server, &paced)?).await?;
+		drop(input);
+		let alive = lines
+			.next_line()
+			.await?
+			.context("the idle clients failed")?;
+		server.stop().await;
+		print("idle_connections", alive.parse()?, Unit::Count)?;
+		let each = more / f64::from(self.connections);
+		print("idle_connection_kib", each, Unit::Kibibytes)?;
+		for (name, load) in [("without", alone), ("beside", beside)] {
+			let [p50, p99] = load.submit_ms;
+			print(&format!("{name}_idle_submit_p50_ms"), p50, Unit::Millis)?;
+			print(&format!("{name}_idle_submit_p99_ms"), p99, Unit::Millis)?;
+		}
+		Ok(())
 	}
 
 	fn folder(&self, name: &str) -> anyhow::Result<tempfile::TempDir> {

@@ -91,6 +91,8 @@ impl Tokenizer {
 			inner.token_to_id(token).ok_or_else(missing)
 		};
 		let (start, end, padding) = (id(&config.start)?, id(&config.end)?, id(&config.padding)?);
+		// Else only a prompt that needs it would show that it is missing.
+		id(&config.unknown)?;
 		// A prompt that spells them out gets them whole, as it does from transformers.
 		let special =
 			[&config.start, &config.end].map(|token| AddedToken::from(token.clone(), true));

@@ -94,3 +94,12 @@ fn a_missing_special_token_is_named() {
 	let error = Tokenizer::load(&config).err().unwrap();
 	assert!(error.to_string().contains("<pad>"), "{error}");
 }
+
+/// A folder whose token for unknown letters is itself unknown is at fault, not the prompt that has one.
+#[test]
+fn a_token_for_the_unknown_that_is_missing_is_found_when_loading() {
+	let unknown = "<|nowhere|>".into();
+	let config = TokenizerConfig { unknown, ..clip() };
+	let error = Tokenizer::load(&config).err().unwrap().to_string();
+	assert!(error.contains("lacks the token `<|nowhere|>`"), "{error}");
+}

@@ -9,6 +9,7 @@ use hyper_util::{
 	server::conn::auto,
 	service::TowerToHyperService,
 };
+use socket2::{SockRef, TcpKeepalive};
 use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{
 	io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
@@ -25,12 +26,24 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// The first byte of a TLS handshake.
 const HANDSHAKE: u8 = 0x16;
 /// How long a client may take to send a request's head.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(15);
+const HEADER_TIMEOUT: Duration = if cfg!(test) {
+	Duration::from_millis(500)
+} else {
+	Duration::from_secs(15)
+};
 /// Longest head of a request, in bytes. A connection keeps a buffer of this size for as long as it is
 /// open, so a waiting miner costs at least that.
 const MAX_HEADER_BYTES: usize = 8 * 1024;
 /// Most header fields.
 const MAX_HEADERS: usize = 64;
+/// How long a connection may be silent before the system asks the other end whether it is there.
+const KEEPALIVE_AFTER: Duration = Duration::from_secs(30);
+/// How long it waits for each answer.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
+/// How often it asks.
+const KEEPALIVE_PROBES: u32 = 3;
+/// How long what was sent may stay unacknowledged.
+const UNACKNOWLEDGED: Duration = Duration::from_secs(60);
 
 /// What a client reads that speaks plain HTTP to TLS.
 const NOT_PLAIN: &[u8] = b"HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain\r\n\
@@ -104,8 +117,7 @@ pub async fn serve<S>(
 				continue;
 			},
 		};
-		// Small messages go out at once; a socket that refuses that is as good.
-		let _ = stream.set_nodelay(true);
+		prepare(&stream);
 		let service = TowerToHyperService::new(service_for(peer));
 		let (connections, tls, stop) = (connections.clone(), tls.clone(), stop.clone());
 		open.spawn(async move {
@@ -181,4 +193,89 @@ async fn shake_hands(tls: &Tls, mut stream: TcpStream) -> io::Result<TlsStream<T
 		));
 	}
 	tls.acceptor().accept(stream).await
+}
+
+/// Small messages go out at once, and a client that has vanished without a word is let go of within two
+/// minutes, whether something waits to be sent to it or not. A socket that refuses that is as good.
+fn prepare(stream: &TcpStream) {
+	let keepalive = TcpKeepalive::new()
+		.with_time(KEEPALIVE_AFTER)
+		.with_interval(KEEPALIVE_INTERVAL)
+		.with_retries(KEEPALIVE_PROBES);
+	let socket = SockRef::from(stream);
+	let _ = stream.set_nodelay(true);
+	let _ = socket.set_tcp_keepalive(&keepalive);
+	let _ = socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED));
+}
+
+#[cfg(test)]
+mod tests {
+	use super::*;
+	use axum::{routing::get, Router};
+	use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+	const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nhost: here\r\n\r\n";
+
+	/// Serves on a free port until the end of the test.
+	async fn server(max_connections: u32) -> SocketAddr {
+		let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+		let address = listener.local_addr().unwrap();
+		let router = Router::new().route("/", get(|| async { "here" }));
+		let stop = CancellationToken::new();
+		let service_for = move |_| router.clone();
+		tokio::spawn(serve(
+			listener,
+			max_connections,
+			Duration::ZERO,
+			stop,
+			service_for,
+		));
+		address
+	}
+
+	async fn answers(stream: &mut TcpStream) -> bool {
+		if stream.write_all(REQUEST).await.is_err() {
+			return false;
+		}
+		let mut reply = [0; 12];
+		stream.read_exact(&mut reply).await.is_ok() && reply == *b"HTTP/1.1 200"
+	}
+
+	#[tokio::test]
+	async fn the_system_watches_every_connection() {
+		let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+		let address = listener.local_addr().unwrap();
+		let (_client, accepted) = tokio::join!(TcpStream::connect(address), listener.accept());
+		let (stream, _) = accepted.unwrap();
+		prepare(&stream);
+		let socket = SockRef::from(&stream);
+		assert!(stream.nodelay().unwrap() && socket.keepalive().unwrap());
+		assert_eq!(socket.tcp_keepalive_time().unwrap(), KEEPALIVE_AFTER);
+		assert_eq!(socket.tcp_keepalive_interval().unwrap(), KEEPALIVE_INTERVAL);
+		assert_eq!(socket.tcp_keepalive_retries().unwrap(), KEEPALIVE_PROBES);
+		assert_eq!(socket.tcp_user_timeout().unwrap(), Some(UNACKNOWLEDGED));
+	}
+
+	/// Clients that say nothing, say half of something, or say nothing more, and never close: each
+	/// place is free again after the timeout.
+	#[tokio::test]
+	async fn silent_clients_are_let_go_of() {
+		let address = server(3).await;
+		let _silent = TcpStream::connect(address).await.unwrap();
+		let mut half = TcpStream::connect(address).await.unwrap();
+		half.write_all(&REQUEST[..10]).await.unwrap();
+		let mut idle = TcpStream::connect(address).await.unwrap();
+		assert!(answers(&mut idle).await);
+
+		// Waits for a place, which nobody gives up by itself.
+		let mut next = TcpStream::connect(address).await.unwrap();
+		let answered = tokio::time::timeout(Duration::from_secs(60), answers(&mut next)).await;
+		assert!(answered.unwrap(), "a place was free in time");
+		let mut rest = Vec::new();
+		let closed = tokio::time::timeout(Duration::from_secs(60), half.read_to_end(&mut rest));
+		assert!(
+			closed.await.is_ok(),
+			"the half request's connection was closed"
+		);
+	}
 }

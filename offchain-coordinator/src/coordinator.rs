@@ -6,6 +6,7 @@ use crate::{
 	artifacts::{self, Artifacts},
 	bans::Bans,
 	clock::Clock,
+	entropy::Entropy,
 	identity::{self, Identity, IdentityError},
 	leases::{Lease, MAX_UPLOADS},
 	live::{self, check_operator, Live, Polling},
@@ -98,6 +99,8 @@ pub enum Error {
 pub struct Coordinator {
 	settings: Settings,
 	clock: Clock,
+	entropy: Entropy,
+	inline: bool,
 	started_ms: u64,
 	store: Store,
 	artifacts: Artifacts,
@@ -117,7 +120,7 @@ pub struct Coordinator {
 	/// Held shared from the look for an artifact until a result names it.
 	naming: RwLock<()>,
 	/// Keeps other processes out of the data directory; the system lets go of it with the process.
-	_lock: File,
+	_lock: Option<File>,
 }
 
 /// A result that was taken and is not yet checked.
@@ -128,6 +131,23 @@ struct Unchecked {
 	attempt: Attempt,
 	assigned_ms: u64,
 	commitment: ResultCommitment,
+}
+
+/// What a coordinator stands on.
+#[derive(Debug)]
+pub struct Surroundings {
+	/// Keeps other processes out of the data directory.
+	pub lock: Option<File>,
+	/// The store.
+	pub store: Store,
+	/// The artifacts.
+	pub artifacts: Artifacts,
+	/// The time.
+	pub clock: Clock,
+	/// What is drawn by lot.
+	pub entropy: Entropy,
+	/// Whether everything is done in the caller's thread, so that it goes the same way each time.
+	pub inline: bool,
 }
 
 /// The worker key, which no log shows.
@@ -161,17 +181,42 @@ impl Coordinator {
 		clock: Clock,
 	) -> std::result::Result<Arc<Self>, Error> {
 		tokio::fs::create_dir_all(data_dir).await?;
-		let lock = lock(data_dir)?;
+		let lock = Some(lock(data_dir)?);
 		let store = Store::open_at(place).await?;
-		let now_ms = clock.now_ms();
-		peers::succeed(&store, data_dir, now_ms).await?;
+		peers::succeed(&store, data_dir, clock.now_ms()).await?;
 		let artifacts = Artifacts::open(data_dir, &settings.artifacts).await?;
+		let surroundings = Surroundings {
+			lock,
+			store,
+			artifacts,
+			clock,
+			entropy: Entropy::System,
+			inline: false,
+		};
+		Self::open_in(surroundings, key, settings).await
+	}
+
+	/// Takes up what is left in these surroundings.
+	pub async fn open_in(
+		surroundings: Surroundings,
+		key: sr25519::Pair,
+		settings: Settings,
+	) -> std::result::Result<Arc<Self>, Error> {
+		let Surroundings {
+			lock,
+			store,
+			artifacts,
+			clock,
+			entropy,
+			inline,
+		} = surroundings;
+		let now_ms = clock.now_ms();
 		let mut live = Live::new(
 			settings.clone(),
-			Challenges::new(rand::random()),
+			Challenges::new(entropy.random()),
 			Catalogue::new(store.models().await?),
 			store.miners().await?,
-			rand::random(),
+			entropy.random(),
 		);
 		for past in store.last_results(PAST_RESULTS).await? {
 			live.learn(&past);
@@ -194,6 +239,8 @@ impl Coordinator {
 			settings,
 			started_ms: clock.now_ms(),
 			clock,
+			entropy,
+			inline,
 			store,
 			artifacts,
 			key: Key(key),
@@ -318,6 +365,11 @@ impl Coordinator {
 		self.draining.load(Ordering::SeqCst)
 	}
 
+	/// Whether its operator is an active coordinator as of the last finalized block.
+	pub(crate) fn is_active(&self) -> bool {
+		self.active.load(Ordering::SeqCst)
+	}
+
 	fn is_stopping(&self) -> bool {
 		self.stopping.load(Ordering::SeqCst)
 	}
@@ -357,6 +409,10 @@ impl Coordinator {
 
 	pub(crate) fn naming(&self) -> &RwLock<()> {
 		&self.naming
+	}
+
+	pub(crate) fn clock(&self) -> &Clock {
+		&self.clock
 	}
 
 	pub(crate) fn now_ms(&self) -> u64 {
@@ -437,7 +493,7 @@ impl Coordinator {
 			}
 			self.choose_model(&live, request.model.as_deref(), now_ms)?
 		};
-		let spec = settle::settle(request, &model, rand::random())?;
+		let spec = settle::settle(request, &model, self.entropy.random())?;
 		let lease_ms = self.settings.lease_ms(spec.steps);
 		let terms = Terms {
 			price: self.settings.prices.of(&model, settle::pixel_steps(&spec)),
@@ -447,7 +503,7 @@ impl Coordinator {
 		price::check(terms.price, options.max_price)?;
 		let nonce = key
 			.clone()
-			.unwrap_or_else(|| hex::encode(rand::random::<[u8; 16]>()));
+			.unwrap_or_else(|| hex::encode(self.entropy.random::<[u8; 16]>()));
 		let new = NewTask {
 			id: TaskId::derive(&identity.operator, &spec.hash(), nonce.as_bytes()),
 			app: app.id.clone(),
@@ -708,7 +764,7 @@ impl Coordinator {
 		let challenge =
 			self.live()
 				.challenges
-				.issue(&worker, self.now_ms(), rand::random::<[u8; 8]>());
+				.issue(&worker, self.now_ms(), self.entropy.random::<[u8; 8]>());
 		Ok(Challenge {
 			challenge,
 			coordinator: identity.operator.clone(),
@@ -742,7 +798,7 @@ impl Coordinator {
 			.await
 			.map_err(internal)?;
 		let now_ms = self.now_ms();
-		let token = H256(rand::random());
+		let token = H256(self.entropy.random());
 		let declared = {
 			let mut live = self.live();
 			// Looked at again under the lock that uses it up: two hellos may carry the same.
@@ -832,13 +888,14 @@ impl Coordinator {
 		}
 		self.schedule.notify_one();
 		let wait = Duration::from_millis(poll.wait_ms.min(limits::MAX_POLL_WAIT_MS));
-		let end = tokio::time::Instant::now() + wait;
+		let mut wait = std::pin::pin!(self.clock.sleep(wait));
+		let mut is_over = poll.wait_ms == 0;
 		loop {
 			let woken = polling.wake.notified();
 			tokio::pin!(woken);
 			// Listens before it looks, so that no call is missed in between.
 			woken.as_mut().enable();
-			let last = self.is_stopping() || tokio::time::Instant::now() >= end;
+			let last = self.is_stopping() || is_over;
 			let reply = self
 				.live()
 				.poll_looks(&poll, &polling, last, self.now_ms())?;
@@ -851,8 +908,9 @@ impl Coordinator {
 				return Ok(reply);
 			}
 			tokio::select! {
+				biased;
 				() = woken => {},
-				() = tokio::time::sleep_until(end) => {},
+				() = &mut wait => is_over = true,
 			}
 		}
 	}
@@ -992,8 +1050,12 @@ impl Coordinator {
 			Some(bytes) => {
 				let (width, height) = (result.task.spec.width, result.task.spec.height);
 				let check = move || verify::picture(&bytes, width, height);
-				let checked = tokio::task::spawn_blocking(check).await;
-				checked.map_err(|_| broken("picture"))?
+				if self.inline {
+					check()
+				} else {
+					let checked = tokio::task::spawn_blocking(check).await;
+					checked.map_err(|_| broken("picture"))?
+				}
 			},
 			None => Err(ErrorCode::ArtifactMissing.into()),
 		};

@@ -12,6 +12,7 @@ use axum::{
 	body::{Body, BodyDataStream},
 	extract::{Extension, Path, Request, State},
 	http::{header, HeaderMap, HeaderValue, StatusCode},
+	middleware::AddExtension,
 	response::{IntoResponse, Response},
 	routing::get,
 	Json, Router,
@@ -24,7 +25,8 @@ use cuckoo_primitives::H256;
 use futures::StreamExt;
 use httpdate::fmt_http_date;
 use jsonrpsee::server::{
-	stop_channel, BatchRequestConfig, HttpBody, PingConfig, Server, ServerConfig, TowerService,
+	stop_channel, BatchRequestConfig, HttpBody, PingConfig, Server, ServerConfig, ServerHandle,
+	TowerService,
 };
 use std::{
 	net::IpAddr,
@@ -71,6 +73,37 @@ pub async fn serve(
 	max_connections: u32,
 	stop: CancellationToken,
 ) {
+	let (service, rpc_handle) = service(coordinator, max_connections);
+	let listener = listener.into();
+	let is_tls = listener.is_tls();
+	let connections = connections::serve(
+		listener,
+		max_connections,
+		STOP_TIMEOUT,
+		stop.clone(),
+		|peer| service.of(peer.ip(), is_tls),
+	);
+	let end_rpc = async {
+		stop.cancelled().await;
+		// An error means that it has stopped already.
+		let _ = rpc_handle.stop();
+	};
+	tokio::join!(connections, end_rpc);
+}
+
+/// What answers on the port, without the port.
+#[derive(Clone, Debug)]
+pub struct Answers(Router);
+
+impl Answers {
+	/// Answers a client at this address, over TLS or not.
+	pub fn of(&self, address: IpAddr, is_tls: bool) -> AddExtension<Router, Peer> {
+		Extension(Peer { address, is_tls }).layer(self.0.clone())
+	}
+}
+
+/// What answers on the port, and what ends its JSON-RPC.
+pub fn service(coordinator: Arc<Coordinator>, max_connections: u32) -> (Answers, ServerHandle) {
 	let (stop_rpc, rpc_handle) = stop_channel();
 	let config = ServerConfig::builder()
 		.max_connections(max_connections)
@@ -85,23 +118,7 @@ pub async fn serve(
 		.set_config(config)
 		.to_service_builder()
 		.build(rpc::methods(coordinator.clone()), stop_rpc);
-	let router = router(Shell { coordinator, rpc });
-	let listener = listener.into();
-	let is_tls = listener.is_tls();
-
-	let connections = connections::serve(
-		listener,
-		max_connections,
-		STOP_TIMEOUT,
-		stop.clone(),
-		|peer| Extension(Peer::new(peer.ip(), is_tls)).layer(router.clone()),
-	);
-	let end_rpc = async {
-		stop.cancelled().await;
-		// An error means that it has stopped already.
-		let _ = rpc_handle.stop();
-	};
-	tokio::join!(connections, end_rpc);
+	(Answers(router(Shell { coordinator, rpc })), rpc_handle)
 }
 
 fn router(shell: Shell) -> Router {
@@ -124,18 +141,12 @@ fn router(shell: Shell) -> Router {
 }
 
 /// The other end of a connection.
-#[derive(Clone, Copy)]
-pub(crate) struct Peer {
+#[derive(Clone, Copy, Debug)]
+pub struct Peer {
 	/// Its address.
 	pub(crate) address: IpAddr,
 	/// Whether it speaks TLS with this process.
 	pub(crate) is_tls: bool,
-}
-
-impl Peer {
-	fn new(address: IpAddr, is_tls: bool) -> Self {
-		Self { address, is_tls }
-	}
 }
 
 async fn json_rpc(

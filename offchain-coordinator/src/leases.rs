@@ -193,11 +193,19 @@ impl Leases {
 		self.by_miner.get(miner).map_or(0, BTreeSet::len)
 	}
 
-	/// The leases that have ended, with whether the miner had fetched the work.
+	/// Every lease, in no order.
+	pub fn iter(&self) -> impl Iterator<Item = &Lease> {
+		self.by_task.values()
+	}
+
+	/// The leases that have ended, in the order of the tasks' acceptance, with whether the miner had
+	/// fetched the work.
 	pub fn overdue(&self, now_ms: UnixMs) -> Vec<(Held, AccountId, bool)> {
-		self.by_task
-			.values()
-			.filter(|lease| lease.work.is_some() && lease.ends_ms() <= now_ms)
+		let ended = |lease: &&Lease| lease.work.is_some() && lease.ends_ms() <= now_ms;
+		let mut ended: Vec<&Lease> = self.iter().filter(ended).collect();
+		ended.sort_unstable_by_key(|lease| lease.seq);
+		ended
+			.into_iter()
 			.map(|lease| {
 				(
 					lease.held(),

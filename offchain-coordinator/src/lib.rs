@@ -23,7 +23,8 @@
 //! - [`retention`]: lets go of what was kept for long enough.
 //! - [`webhooks`]: calls apps when their tasks have ended.
 //! - [`drain`]: lets what is with miners finish before the end.
-//! - [`chain`]: follows the finalized registry.
+//! - [`chain`]: follows the finalized registry. [`clock`], [`entropy`]: time and chance, which tests can set.
+//! - [`inspect`]: compares memory with the store, for tests.
 //!
 //! Invariants: a task changes by [`store::Store::transition`] only, one compare-and-set each; what an
 //! app or miner was told is in the store; the tables in memory follow the store in the order of its
@@ -42,11 +43,13 @@ pub mod connections;
 pub mod coordinator;
 pub mod drain;
 pub mod draw;
+pub mod entropy;
 pub mod eta;
 pub mod flags;
 pub mod health;
 pub mod http;
 pub mod identity;
+pub mod inspect;
 pub mod intake;
 pub mod keys;
 pub mod leases;

@@ -171,6 +171,11 @@ impl Queue {
 		self.waiting.is_empty()
 	}
 
+	/// The tasks that wait, in no order.
+	pub fn iter(&self) -> impl Iterator<Item = &Waiting> {
+		self.waiting.values()
+	}
+
 	/// How many tasks of this app wait.
 	pub fn count(&self, app: &AppId) -> usize {
 		self.apps.get(app).map_or(0, |flow| flow.waiting)

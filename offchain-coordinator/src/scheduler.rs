@@ -22,9 +22,10 @@ pub async fn run(coordinator: Arc<Coordinator>, stop: CancellationToken) {
 	let tick = Duration::from_millis(coordinator.settings().tick_ms);
 	loop {
 		tokio::select! {
+			biased;
 			() = stop.cancelled() => return,
 			() = coordinator.schedule().notified() => {},
-			() = tokio::time::sleep(tick) => {},
+			() = coordinator.clock().sleep(tick) => {},
 		}
 		if let Err(error) = pass(&coordinator).await {
 			if coordinator.store().is_closed() && !stop.is_cancelled() {
@@ -32,7 +33,7 @@ pub async fn run(coordinator: Arc<Coordinator>, stop: CancellationToken) {
 				return;
 			}
 			tracing::error!(%error, "the scheduler pauses");
-			tokio::time::sleep(PAUSE).await;
+			coordinator.clock().sleep(PAUSE).await;
 		}
 	}
 }
@@ -43,7 +44,8 @@ pub async fn pass(coordinator: &Arc<Coordinator>) -> Result<()> {
 	let Ok(identity) = coordinator.identity() else {
 		return Ok(());
 	};
-	while !coordinator.is_draining() {
+	// What is signed at a block at which it is no active coordinator proves nothing.
+	while !coordinator.is_draining() && coordinator.is_active() {
 		let now_ms = coordinator.now_ms();
 		let draws = coordinator.live().draw(&identity.operator, BATCH, now_ms);
 		if draws.is_empty() {

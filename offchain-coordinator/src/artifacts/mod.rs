@@ -124,6 +124,15 @@ impl Artifacts {
 		})
 	}
 
+	/// Those that are in memory; none can be taken in.
+	pub fn in_memory(memory: &Memory) -> Self {
+		Self {
+			store: Store::Remote(Remote::memory(memory)),
+			incoming: PathBuf::new(),
+			settled: Duration::ZERO,
+		}
+	}
+
 	/// How long an artifact must have been there to be removed.
 	pub fn settled(&self) -> Duration {
 		self.settled

@@ -51,6 +51,7 @@ use crate::{
 use codec::Encode;
 use cuckoo_coordinator_api::task::ModelInfo;
 use cuckoo_primitives::{AccountId, Balance, WorkerId, H256};
+use futures::future::BoxFuture;
 use peers::Inbox;
 use readers::Readers;
 use sql::{scale, values, Sql};
@@ -191,6 +192,17 @@ pub struct Store {
 	commits: Commits,
 	instance: Option<i64>,
 	inbox: Arc<Inbox>,
+	pauses: Option<Pauses>,
+}
+
+/// Waits before and after an operation.
+#[derive(Clone)]
+struct Pauses(Arc<dyn Fn() -> BoxFuture<'static, ()> + Send + Sync>);
+
+impl std::fmt::Debug for Pauses {
+	fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+		f.write_str("Pauses")
+	}
 }
 
 /// Where the work is done.
@@ -286,6 +298,7 @@ impl Store {
 			commits,
 			instance: opened.instance,
 			inbox,
+			pauses: None,
 		})
 	}
 
@@ -299,7 +312,26 @@ impl Store {
 			commits: Commits::default(),
 			instance: None,
 			inbox: Arc::default(),
+			pauses: None,
 		})
+	}
+
+	/// Lets every operation take time, as one that is done by threads does: before a write and after it,
+	/// and before a read. For simulations.
+	pub fn with_pauses(
+		self,
+		pause: impl Fn() -> BoxFuture<'static, ()> + Send + Sync + 'static,
+	) -> Self {
+		Self {
+			pauses: Some(Pauses(Arc::new(pause))),
+			..self
+		}
+	}
+
+	async fn pause(&self) {
+		if let Some(Pauses(pause)) = &self.pauses {
+			pause().await;
+		}
 	}
 
 	/// Waits until all writes that were accepted are committed, and closes the database.
@@ -337,12 +369,15 @@ impl Store {
 		W: Fn(&mut dyn Sql) -> Result<T> + Send + 'static,
 		A: FnOnce(&T) + Send + 'static,
 	{
+		self.pause().await;
 		let (job, outcome) = writer::write(work, after);
 		match &*self.engine {
 			Engine::Threads { writer, .. } => writer.send(job).await?,
 			Engine::Inline(connection) => self.commit_inline(connection, job)?,
 		}
-		outcome.await.map_err(|_| StoreError::Closed)?
+		let outcome = outcome.await.map_err(|_| StoreError::Closed)?;
+		self.pause().await;
+		outcome
 	}
 
 	fn commit_inline(
@@ -361,6 +396,7 @@ impl Store {
 		&self,
 		work: impl Fn(&mut dyn Sql) -> Result<T> + Send + 'static,
 	) -> Result<T> {
+		self.pause().await;
 		match &*self.engine {
 			Engine::Threads { readers, .. } => readers.read(work).await,
 			Engine::Inline(connection) => {

@@ -44,8 +44,17 @@ pub struct Check {
 	pub detail: String,
 }
 
+impl Check {
+	/// From what holds, or what does not.
+	pub(super) fn new(check: Name, finding: Finding) -> Self {
+		let ok = finding.is_ok();
+		let (Ok(detail) | Err(detail)) = finding;
+		Self { check, ok, detail }
+	}
+}
+
 /// The checks, by the names that reports use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Name {
 	/// The proof is of the task and attempt that were asked for.
@@ -78,6 +87,10 @@ pub enum Name {
 	Weights,
 	/// The assignment names the drawn miner's worker at that block.
 	MinerWorker,
+	/// Over many draws: one assignment was signed for an attempt.
+	OneAssignment,
+	/// Over many draws: the weights of all have one cap.
+	OneCap,
 }
 
 impl Name {
@@ -99,11 +112,13 @@ impl Name {
 			Name::EligibleMiners => "eligible miners",
 			Name::Weights => "weights",
 			Name::MinerWorker => "miner's worker",
+			Name::OneAssignment => "one assignment",
+			Name::OneCap => "one cap",
 		}
 	}
 }
 
-type Finding = Result<String, String>;
+pub(super) type Finding = Result<String, String>;
 
 /// Every check on the proof by itself, and, with `chain`, every check against the chain.
 pub fn check(proof: &DrawProof, asked: &Asked, chain: Option<OnChain<'_>>) -> Vec<Check> {
@@ -146,18 +161,7 @@ pub fn check(proof: &DrawProof, asked: &Asked, chain: Option<OnChain<'_>>) -> Ve
 	}
 	checks
 		.into_iter()
-		.map(|(check, finding)| match finding {
-			Ok(detail) => Check {
-				check,
-				ok: true,
-				detail,
-			},
-			Err(detail) => Check {
-				check,
-				ok: false,
-				detail,
-			},
-		})
+		.map(|(check, finding)| Check::new(check, finding))
 		.collect()
 }
 
@@ -406,7 +410,7 @@ fn miner_worker(proof: &DrawProof, registry: &Registry) -> Finding {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
 	use super::*;
 	use cuckoo_chain_client::BlockRef;
 	use cuckoo_coordinator_api::task::EligibleEntry;
@@ -414,17 +418,17 @@ mod tests {
 	use proptest::prelude::*;
 	use sp_core::{sr25519, Pair};
 
-	const GENESIS: H256 = H256::repeat_byte(1);
+	pub(in crate::verify_draw) const GENESIS: H256 = H256::repeat_byte(1);
 
-	fn account(byte: u8) -> AccountId {
+	pub(in crate::verify_draw) fn account(byte: u8) -> AccountId {
 		AccountId::new([byte; 32])
 	}
 
-	fn key(byte: u8) -> sr25519::Pair {
+	pub(in crate::verify_draw) fn key(byte: u8) -> sr25519::Pair {
 		sr25519::Pair::from_seed(&[byte; 32])
 	}
 
-	fn spec() -> TaskSpec {
+	pub(in crate::verify_draw) fn spec() -> TaskSpec {
 		TaskSpec {
 			model: H256::repeat_byte(2),
 			prompt: "a red apple".into(),
@@ -458,7 +462,7 @@ mod tests {
 	}
 
 	/// A chain with one coordinator and four miners of 30,000 to 120,000 CUC.
-	fn operators() -> Vec<Operator> {
+	pub(in crate::verify_draw) fn operators() -> Vec<Operator> {
 		let mut operators: Vec<Operator> = (1..=4)
 			.map(|byte| operator(byte, Role::Miner, 30_000 * CUC * Balance::from(byte)))
 			.collect();
@@ -466,7 +470,7 @@ mod tests {
 		operators
 	}
 
-	fn registry_of(operators: Vec<Operator>) -> Registry {
+	pub(in crate::verify_draw) fn registry_of(operators: Vec<Operator>) -> Registry {
 		let block = BlockRef {
 			number: 5,
 			hash: H256::repeat_byte(5),
@@ -486,6 +490,14 @@ mod tests {
 
 	/// What an honest coordinator with this weight cap proves.
 	fn honest(cap: Balance, nonce: &str) -> DrawProof {
+		honest_attempt(cap, nonce, 0)
+	}
+
+	pub(in crate::verify_draw) fn honest_attempt(
+		cap: Balance,
+		nonce: &str,
+		attempt: Attempt,
+	) -> DrawProof {
 		let registry = registry_of(operators());
 		let eligible: Vec<Eligible> = registry
 			.of_role(Role::Miner)
@@ -497,13 +509,13 @@ mod tests {
 		let total_weight = draw::total_weight(&eligible).unwrap();
 		let spec_hash = spec().hash();
 		let task = TaskId::derive(&account(10), &spec_hash, nonce.as_bytes());
-		let ticket = draw::ticket(&registry.randomness, &task, 0, total_weight).unwrap();
+		let ticket = draw::ticket(&registry.randomness, &task, attempt, total_weight).unwrap();
 		let miner = draw::pick(&eligible, ticket).unwrap().miner.clone();
 		let proof = DrawProof {
 			assignment: Assignment {
 				coordinator: account(10),
 				task,
-				attempt: 0,
+				attempt,
 				worker: registry.operator(&miner).unwrap().worker.unwrap(),
 				miner,
 				spec_hash,
@@ -530,7 +542,7 @@ mod tests {
 		signed(proof)
 	}
 
-	fn signed(mut proof: DrawProof) -> DrawProof {
+	pub(in crate::verify_draw) fn signed(mut proof: DrawProof) -> DrawProof {
 		proof.signature = signing::sign(&proof.genesis_hash, &proof.assignment, &key(10));
 		proof
 	}
@@ -556,7 +568,7 @@ mod tests {
 	}
 
 	/// Makes root and total fit a changed list, as a cheating coordinator would.
-	fn cover_up(proof: &mut DrawProof) {
+	pub(in crate::verify_draw) fn cover_up(proof: &mut DrawProof) {
 		let eligible: Vec<Eligible> = proof.eligible.iter().map(Eligible::from).collect();
 		proof.assignment.eligible_root = draw::eligible_root(&eligible);
 		proof.assignment.total_weight = draw::total_weight(&eligible).unwrap();
