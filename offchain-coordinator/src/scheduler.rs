@@ -52,7 +52,9 @@ pub async fn pass(coordinator: &Arc<Coordinator>) -> Result<()> {
 			break;
 		}
 		let commits = draws.into_iter().map(|draw| commit(coordinator, draw));
-		futures::future::try_join_all(commits).await?;
+		// To the end, also when one fails: a commit that is dropped half way leaves its task nowhere.
+		let committed = futures::future::join_all(commits).await;
+		committed.into_iter().collect::<Result<Vec<()>>>()?;
 	}
 	Ok(())
 }

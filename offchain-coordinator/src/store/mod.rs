@@ -316,8 +316,8 @@ impl Store {
 		})
 	}
 
-	/// Lets every operation take time, as one that is done by threads does: before a write and after it,
-	/// and before a read. For simulations.
+	/// Lets every operation take time, as one that is done by threads does: after a write,
+	/// since writes keep their order, and before a read. For simulations.
 	pub fn with_pauses(
 		self,
 		pause: impl Fn() -> BoxFuture<'static, ()> + Send + Sync + 'static,
@@ -369,7 +369,6 @@ impl Store {
 		W: Fn(&mut dyn Sql) -> Result<T> + Send + 'static,
 		A: FnOnce(&T) + Send + 'static,
 	{
-		self.pause().await;
 		let (job, outcome) = writer::write(work, after);
 		match &*self.engine {
 			Engine::Threads { writer, .. } => writer.send(job).await?,
