@@ -1008,6 +1008,22 @@ impl Coordinator {
 			&commitment,
 			&signature,
 		)?;
+		let taken = self
+			.clone()
+			.take_result(held, miner, lease, commitment, signature);
+		// On its own: what was begun is finished, also when the miner goes away now.
+		tokio::spawn(taken).await.map_err(|_| broken("result"))?
+	}
+
+	/// Takes a result whose signature is right, and checks it.
+	async fn take_result(
+		self: Arc<Self>,
+		held: Held,
+		miner: AccountId,
+		lease: Lease,
+		commitment: ResultCommitment,
+		signature: WorkerSignature,
+	) -> Result<SubmitReply> {
 		let artifact = commitment.output;
 		let naming = self.naming.read().await;
 		let bytes = self
@@ -1037,9 +1053,7 @@ impl Coordinator {
 			assigned_ms: lease.assigned_ms,
 			commitment,
 		};
-		// On its own, so that the check is finished also when the miner goes away now.
-		let checked = tokio::spawn(self.clone().check_result(result));
-		checked.await.map_err(|_| broken("check"))??;
+		self.check_result(result).await?;
 		Ok(SubmitReply { accepted: true })
 	}
 
@@ -1101,7 +1115,7 @@ impl Coordinator {
 				},
 				read => return read.map_err(disk),
 			}
-			tokio::time::sleep(pause).await;
+			self.clock.sleep(pause).await;
 			pause = (pause * 2).min(LONGEST_PAUSE);
 		}
 	}
