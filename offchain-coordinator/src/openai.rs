@@ -436,7 +436,7 @@ impl From<ApiError> for Refused {
 			RateLimited | AppQueueFull => {
 				(StatusCode::TOO_MANY_REQUESTS, RATE, "rate_limit_exceeded")
 			},
-			QueueFull | Draining | ChainUnavailable => {
+			QueueFull | Draining | ChainUnavailable | ArtifactStorageAway => {
 				(StatusCode::SERVICE_UNAVAILABLE, SERVER, name)
 			},
 			_ => (StatusCode::INTERNAL_SERVER_ERROR, SERVER, name),

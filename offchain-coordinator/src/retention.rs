@@ -64,18 +64,27 @@ pub async fn sweep(coordinator: &Coordinator, before: SystemTime) -> Result<u64>
 }
 
 async fn remove_unnamed(coordinator: &Coordinator, hash: H256, before: SystemTime) -> Result<bool> {
-	let artifacts = coordinator.artifacts();
-	// Between the look and the removal no submit may come to rely on the file, and nobody upload it.
-	let _alone = coordinator.naming().write().await;
-	if !artifacts.is_older(&hash, before).await.map_err(disk)? {
+	// Most are named, which is seen without holding anybody up.
+	if !can_go(coordinator, &hash, before).await? {
 		return Ok(false);
 	}
-	let is_named = coordinator.store().names_artifact(&hash).await;
+	// Between the look and the removal no submit may come to rely on the file, and nobody upload it.
+	let _alone = coordinator.naming().write().await;
+	if !can_go(coordinator, &hash, before).await? {
+		return Ok(false);
+	}
+	let removed = coordinator.artifacts().remove(&hash).await;
+	removed.map_err(disk).map(|()| true)
+}
+
+/// Whether nothing names the artifact, and it is from before then.
+async fn can_go(coordinator: &Coordinator, hash: &H256, before: SystemTime) -> Result<bool> {
+	let is_named = coordinator.store().names_artifact(hash).await;
 	if is_named.map_err(internal)? {
 		return Ok(false);
 	}
-	artifacts.remove(&hash).await.map_err(disk)?;
-	Ok(true)
+	let is_older = coordinator.artifacts().is_older(hash, before).await;
+	is_older.map_err(disk)
 }
 
 /// Removes everything that can go now; gives the number of tasks, and of artifacts whose tasks stay.

@@ -185,3 +185,54 @@ pub(super) fn remove(sql: &mut dyn Sql, task: &[u8]) -> Result<()> {
 	sql.execute("DELETE FROM webhooks WHERE task = $1", values![task])?;
 	Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+	use super::*;
+	use crate::store::{migrations::migrate, Memory};
+
+	#[test]
+	fn the_calls_that_wait_are_bounded_by_app() {
+		let memory = Memory::new().unwrap();
+		let mut connection = memory.connect().unwrap();
+		migrate(&mut connection).unwrap();
+		let sql: &mut dyn Sql = &mut connection;
+		let [one, other] = ["app-1", "app-2"].map(AppId::new);
+		for number in 0..MAX_WAITING_CALLS {
+			assert!(!are_too_many(sql, &one).unwrap());
+			sql.execute(
+				"INSERT INTO webhooks (task, app, url, created_ms, next_ms, tries) \
+				 VALUES ($1, $2, 'https://app.example/', 0, 0, 0)",
+				values![number.to_be_bytes().as_slice(), one.as_str()],
+			)
+			.unwrap();
+		}
+		assert!(are_too_many(sql, &one).unwrap());
+		assert!(!are_too_many(sql, &other).unwrap());
+		remove(sql, &0u32.to_be_bytes()).unwrap();
+		assert!(!are_too_many(sql, &one).unwrap());
+	}
+
+	#[test]
+	fn an_app_has_a_secret_of_its_own_that_changes_with_its_key() {
+		let memory = Memory::new().unwrap();
+		let mut connection = memory.connect().unwrap();
+		migrate(&mut connection).unwrap();
+		let sql: &mut dyn Sql = &mut connection;
+		for (name, byte) in [("red", 1u8), ("blue", 2)] {
+			sql.execute(
+				"INSERT INTO apps (id, name, key_hash, created_ms) VALUES ($1, $1, $2, 0)",
+				values![name, [byte; 32].as_slice()],
+			)
+			.unwrap();
+		}
+		let red = secret_by_name(sql, "red").unwrap();
+		assert!(red.is_some());
+		assert_eq!(red, secret_of(sql, "id", "red").unwrap());
+		assert_ne!(red, secret_by_name(sql, "blue").unwrap());
+		assert_eq!(secret_by_name(sql, "green").unwrap(), None);
+		let update = "UPDATE apps SET key_hash = $1 WHERE id = 'red'";
+		sql.execute(update, values![[3u8; 32].as_slice()]).unwrap();
+		assert_ne!(red, secret_by_name(sql, "red").unwrap());
+	}
+}

@@ -109,7 +109,11 @@ async fn the_openrpc_document_names_every_method_and_every_field() {
 	check("Quote", &quote);
 	let batch = BatchTask {
 		spec: request,
-		options: Some(options),
+		// Without a key there is none.
+		options: Some(SubmitOptions {
+			webhook: None,
+			..options
+		}),
 	};
 	check("BatchTask", &batch);
 	let replies = server

@@ -2,6 +2,7 @@
 
 mod admin;
 mod apps;
+mod artifacts;
 mod bad_input;
 mod configuration;
 mod documents;
