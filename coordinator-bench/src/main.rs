@@ -209,7 +209,8 @@ impl Run {
 	async fn idle_connections(&self) -> anyhow::Result<()> {
 		let folder = self.folder("connections")?;
 		idle::allow_files(self.connections + self.miners)?;
-		let server = Server::start(folder.path(), self.miners).await?;
+		let place = Place::Directory(folder.path().to_owned());
+		let server = Server::start(&place, folder.path(), self.miners).await?;
 		let seconds = self.seconds.to_string();
 		let paced = ["--seconds", &seconds, "--rate", BESIDE_IDLE];
 		let alone = finish(self.start_load(&server, &paced)?).await?;

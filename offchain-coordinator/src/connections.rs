@@ -125,16 +125,9 @@ pub async fn serve<S>(
 			let _place = place;
 			let ended = match tls {
 				None => converse(&connections, stream, service, stop).await,
+				// Apart, so that connections in plain do without the room for it.
 				Some(tls) => {
-					let shaken = tokio::select! {
-						() = stop.cancelled() => return,
-						shaken = timeout(HANDSHAKE_TIMEOUT, shake_hands(&tls, stream)) => shaken,
-					};
-					match shaken {
-						Ok(Ok(stream)) => converse(&connections, stream, service, stop).await,
-						Ok(Err(error)) => Err(error.into()),
-						Err(_) => Err("the handshake took too long".into()),
-					}
+					Box::pin(converse_over_tls(&connections, &tls, stream, service, stop)).await
 				},
 			};
 			if let Err(error) = ended {
@@ -174,6 +167,26 @@ where
 			connection.await
 		},
 	}
+}
+
+/// The same over TLS.
+async fn converse_over_tls<S>(
+	connections: &auto::Builder<TokioExecutor>,
+	tls: &Tls,
+	stream: TcpStream,
+	service: TowerToHyperService<S>,
+	stop: CancellationToken,
+) -> Result<(), Broken>
+where
+	S: Service<Request<Incoming>, Response = Response, Error = Infallible> + Clone + Send + 'static,
+	S::Future: Send,
+{
+	let shaken = tokio::select! {
+		() = stop.cancelled() => return Ok(()),
+		shaken = timeout(HANDSHAKE_TIMEOUT, shake_hands(tls, stream)) => shaken,
+	};
+	let stream = shaken.map_err(|_| "the handshake took too long")??;
+	converse(connections, stream, service, stop).await
 }
 
 /// Makes a connection one over TLS. A client that begins to speak HTTP is told what to do instead.

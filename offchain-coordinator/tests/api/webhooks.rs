@@ -20,7 +20,7 @@ use cuckoo_coordinator_api::{
 use jsonrpsee::http_client::HttpClient;
 use offchain_coordinator::{
 	admin::{client::Client, WebhookLine},
-	keys::{Keys, Limits},
+	keys::Limits,
 	retention,
 	settings::{Settings, DAY_MS},
 	webhooks::Rules,
@@ -152,10 +152,7 @@ async fn submit(app: &HttpClient, prompt: &str, webhook: &str) -> TaskStatus {
 
 /// The signature as RFC 2104 and the specification have it, by the secret that the operator hands out.
 fn signature(directory: &Path, call: &Call) -> String {
-	let place = place(directory);
-	// Not on the runtime's thread, where it must not wait for a database.
-	let secret = std::thread::spawn(move || Keys::open_at(&place).unwrap().webhook_secret("red"));
-	let secret = secret.join().unwrap().unwrap();
+	let secret = with_keys(directory, |keys| keys.webhook_secret("red")).unwrap();
 	let secret = secret.reveal();
 	let key = STANDARD
 		.decode(secret.strip_prefix("whsec_").unwrap())
