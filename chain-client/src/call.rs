@@ -1,6 +1,6 @@
 //! The transactions that people and workers send.
 
-use crate::registry::BlockRef;
+use crate::{registry::BlockRef, settlement::SettlementCall};
 use cuckoo_primitives::{AccountId, Balance, Role, WorkerId, WorkerSignature, H256};
 
 /// How an operator presents itself.
@@ -21,6 +21,17 @@ pub enum Amount {
 	All,
 	/// So much.
 	Value(Balance),
+}
+
+/// In what an account acts for another.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ProxyKind {
+	/// In everything.
+	Any,
+	/// In staking, and a validator's session keys.
+	Staking,
+	/// In settlement: a coordinator's daemon, whose operator's key stays elsewhere.
+	Settlement,
 }
 
 /// A transaction's content.
@@ -97,6 +108,24 @@ pub enum Call {
 		/// The part of all CUC that is issued for blocks in a year, in parts per billion.
 		yearly_inflation_ppb: u32,
 	},
+	/// A transaction to the settlement pallet.
+	Settlement(SettlementCall),
+	/// The sender lets another account act for it.
+	AddProxy {
+		/// That account.
+		delegate: AccountId,
+		/// In what.
+		kind: ProxyKind,
+	},
+	/// The sender acts for another account, whose proxy it is.
+	Proxy {
+		/// For whom.
+		real: AccountId,
+		/// What that account does.
+		call: Box<Call>,
+	},
+	/// All of these together, or none.
+	Batch(Vec<Call>),
 	/// The test network's sudo key does what governance does.
 	Sudo(Box<Call>),
 	/// A call that something else has encoded, such as `cuckoo-node key rotate-for`.

@@ -8,6 +8,7 @@ use crate::{
 	error::Error,
 	registry::{BlockRef, Operator, Registry},
 	runtime,
+	settlement::SettlementAt,
 	snapshot::{block_ref, AtBlock, Position, Snapshot, StakingInfo, Unbonding},
 	source::{Chain, ChainAt, Connect, Heads},
 	submit, update,
@@ -203,6 +204,11 @@ impl ChainClient {
 	/// Figures of the whole of staking as of the last finalized block.
 	pub async fn staking_info(&self) -> Result<StakingInfo, Error> {
 		self.snapshot().await?.staking_info().await
+	}
+
+	/// Reads of settlement, all as of the last finalized block.
+	pub async fn settlement(&self) -> Result<SettlementAt, Error> {
+		Ok(SettlementAt::new(self.at_finalized().await?))
 	}
 
 	/// Who validates in a block's session, by their index as BABE's authorities.

@@ -20,14 +20,18 @@ pub mod keys;
 mod model;
 mod registry;
 mod runtime;
+mod settlement;
 mod snapshot;
 mod source;
 mod submit;
 mod update;
 
-pub use call::{Amount, Call, Included, Introduction, Until};
+pub use call::{Amount, Call, Included, Introduction, ProxyKind, Until};
 pub use client::ChainClient;
 pub use error::Error;
 pub use follower::{follow, follow_chain, Follower, Status};
 pub use registry::{BlockRef, Operator, Registry};
+pub use settlement::{
+	Allotment, Channel, Reserve, Settlement, SettlementAt, SettlementCall, SettlementParams, Split,
+};
 pub use snapshot::{Position, StakingInfo, Unbonding};

@@ -6,7 +6,7 @@ use crate::{
 	registry::{BlockRef, Operator, Registry},
 	source::{Chain, ChainAt, Changes, Connect, Heads},
 };
-use cuckoo_primitives::{AccountId, Balance, Role, WorkerId, H256};
+use cuckoo_primitives::{AccountId, Balance, EraIndex, Role, WorkerId, H256};
 use futures::{channel::mpsc, StreamExt};
 use std::{
 	collections::{BTreeMap, BTreeSet},
@@ -48,6 +48,7 @@ pub(crate) fn worker(number: u8) -> WorkerId {
 struct Block {
 	number: u32,
 	hash: H256,
+	era: EraIndex,
 	operators: BTreeMap<AccountId, Operator>,
 	minimums: BTreeMap<Role, Balance>,
 	changes: Changes,
@@ -60,7 +61,8 @@ impl Block {
 		}
 	}
 
-	/// What happens by time alone. The model's eras are blocks. That a commission comes into force is told
+	/// What happens by time alone. Commissions come into force by the block's number, and an era begins
+	/// when one does. That a commission comes into force is told
 	/// by the era's event, which names no operator.
 	fn pass_time(&mut self) -> Changes {
 		let mut changes = Changes::none();
@@ -70,6 +72,7 @@ impl Block {
 				.take_if(|(_, era)| *era <= self.number);
 			if let Some((rate, _)) = due {
 				operator.commission_ppb = rate;
+				self.era = self.number;
 				changes = Changes::Anything;
 			}
 		}
@@ -154,6 +157,7 @@ impl Model {
 		let first = Block {
 			number: 0,
 			hash: genesis,
+			era: 0,
 			operators: BTreeMap::new(),
 			minimums: Role::ALL.into_iter().map(|role| (role, 10)).collect(),
 			changes: Changes::none(),
@@ -372,6 +376,10 @@ impl ModelAt {
 impl ChainAt for ModelAt {
 	async fn randomness(&self) -> Result<H256, Error> {
 		self.ask(|block| block.hash).await
+	}
+
+	async fn era(&self) -> Result<EraIndex, Error> {
+		self.ask(|block| block.era).await
 	}
 
 	async fn min_self_stake(&self, role: Role) -> Result<Balance, Error> {

@@ -103,12 +103,14 @@ pub struct Registry {
 	pub block: BlockRef,
 	/// The chain's randomness at that block (`Babe::Randomness`).
 	pub randomness: H256,
+	/// The era of that block.
+	pub era: EraIndex,
 	min_self_stake: [(Role, Balance); Role::ALL.len()],
 	operators: Arc<Operators>,
 }
 
 impl Registry {
-	/// A registry of these operators. Of two entries for one account the last counts.
+	/// A registry of these operators in era 0. Of two entries for one account the last counts.
 	pub fn new(
 		block: BlockRef,
 		randomness: H256,
@@ -122,9 +124,15 @@ impl Registry {
 		Self {
 			block,
 			randomness,
+			era: 0,
 			min_self_stake,
 			operators: Arc::new(tables),
 		}
+	}
+
+	/// The same in another era.
+	pub fn in_era(self, era: EraIndex) -> Self {
+		Self { era, ..self }
 	}
 
 	/// The registry one or more blocks later. `changed` holds every operator that may differ, `None`

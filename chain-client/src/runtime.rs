@@ -24,6 +24,22 @@ const _: &[u8] = include_bytes!("../metadata/cuckoo.scale");
 	substitute_type(
 		path = "cuckoo_primitives::role::Role",
 		with = "::subxt::utils::Static<::cuckoo_primitives::Role>"
+	),
+	substitute_type(
+		path = "cuckoo_primitives::sum_tree::Root",
+		with = "::subxt::utils::Static<::cuckoo_primitives::sum_tree::Root>"
+	),
+	substitute_type(
+		path = "cuckoo_primitives::sum_tree::PlacedLeaf",
+		with = "::subxt::utils::Static<::cuckoo_primitives::sum_tree::PlacedLeaf>"
+	),
+	substitute_type(
+		path = "cuckoo_primitives::weight_tree::Node",
+		with = "::subxt::utils::Static<::cuckoo_primitives::weight_tree::Node>"
+	),
+	substitute_type(
+		path = "cuckoo_primitives::voucher::MinerVoucher",
+		with = "::subxt::utils::Static<::cuckoo_primitives::voucher::MinerVoucher>"
 	)
 )]
 mod generated {}

@@ -210,6 +210,10 @@ impl ChainAt for Snapshot {
 		Ok(H256(value.decode().map_err(cannot_read(WHAT))?))
 	}
 
+	async fn era(&self) -> Result<EraIndex, Error> {
+		Ok(self.staking_info().await?.era)
+	}
+
 	async fn min_self_stake(&self, role: Role) -> Result<Balance, Error> {
 		let call = runtime_apis().staking_api().role_params(role.into());
 		let found = self.at.runtime_apis().call(call).await;
@@ -333,7 +337,7 @@ pub(crate) fn block_ref(number: u64, hash: H256) -> Result<BlockRef, Error> {
 	Ok(BlockRef { number, hash })
 }
 
-fn cannot_read<E: std::fmt::Display>(what: &'static str) -> impl Fn(E) -> Error {
+pub(crate) fn cannot_read<E: std::fmt::Display>(what: &'static str) -> impl Fn(E) -> Error {
 	move |error| Error::Read {
 		what,
 		reason: error.to_string(),

@@ -4,7 +4,7 @@ use crate::{
 	error::Error,
 	registry::{BlockRef, Operator},
 };
-use cuckoo_primitives::{AccountId, Balance, Role, H256};
+use cuckoo_primitives::{AccountId, Balance, EraIndex, Role, H256};
 use futures::stream::BoxStream;
 use std::{collections::BTreeSet, future::Future};
 
@@ -42,6 +42,9 @@ pub(crate) trait Chain: Send + Sync {
 pub(crate) trait ChainAt: Send + Sync {
 	/// The chain's randomness.
 	fn randomness(&self) -> impl Future<Output = Result<H256, Error>> + Send;
+
+	/// The era. It changes only in blocks that may change [`Changes::Anything`].
+	fn era(&self) -> impl Future<Output = Result<EraIndex, Error>> + Send;
 
 	/// The self-stake that an operator of the role must exceed to be active.
 	fn min_self_stake(&self, role: Role) -> impl Future<Output = Result<Balance, Error>> + Send;

@@ -1,18 +1,19 @@
 //! Signing, sending and waiting.
 
 use crate::{
-	call::{Amount, Call, Included, Introduction, Until},
+	call::{Amount, Call, Included, Introduction, ProxyKind, Until},
 	client::ChainClient,
 	error::Error,
 	registry::BlockRef,
 	runtime::{
 		address,
 		runtime_types::{
-			pallet_cuckoo_staking::types, pallet_cuckoo_staking_runtime_api::ValidatorParams,
-			sp_arithmetic::per_things::Perbill,
+			cuckoo_runtime::configs::accounts::ProxyType, pallet_cuckoo_staking::types,
+			pallet_cuckoo_staking_runtime_api::ValidatorParams, sp_arithmetic::per_things::Perbill,
 		},
 		tx,
 	},
+	settlement,
 	snapshot::{block_ref, AtBlock},
 };
 use cuckoo_primitives::H256;
@@ -26,10 +27,14 @@ use subxt::{
 	},
 	error::{BackendError, DispatchError, ExtrinsicError, RpcError, TransactionEventsError},
 	ext::{
+		codec::{Compact, Encode},
 		scale_encode::{EncodeAsFields, FieldIter},
 		scale_type_resolver::TypeResolver,
 	},
-	transactions::{Payload, Signer, TransactionInBlock, TransactionProgress, TransactionStatus},
+	transactions::{
+		ExtrinsicEvents, Payload, Signer, TransactionInBlock, TransactionProgress,
+		TransactionStatus,
+	},
 };
 use tokio::time;
 
@@ -144,6 +149,38 @@ fn call_data(at: &AtBlock, call: &Call) -> Result<Vec<u8>, Error> {
 			};
 			encode(at, &staking.set_validator_params(params))
 		},
+		Call::Settlement(call) => settlement::call_data(at, call),
+		Call::AddProxy { delegate, kind } => {
+			let call = tx().proxy().add_proxy(address(&delegate), kind.into(), 0);
+			encode(at, &call)
+		},
+		Call::Proxy { real, call } => {
+			// Any of the proxy's kinds that lets the call through.
+			const ANY_KIND: u8 = 0;
+			let mut fields = address(&real).encode();
+			fields.push(ANY_KIND);
+			fields.extend(call_data(at, &call)?);
+			let call = RawCall {
+				pallet: "Proxy".to_owned(),
+				name: "proxy".to_owned(),
+				fields: RawFields(fields),
+			};
+			encode(at, &call)
+		},
+		Call::Batch(calls) => {
+			let count =
+				u32::try_from(calls.len()).map_err(|error| cannot_prepare(error.to_string()))?;
+			let mut fields = Compact(count).encode();
+			for call in &calls {
+				fields.extend(call_data(at, call)?);
+			}
+			let call = RawCall {
+				pallet: "Utility".to_owned(),
+				name: "batch_all".to_owned(),
+				fields: RawFields(fields),
+			};
+			encode(at, &call)
+		},
 		Call::Sudo(call) => {
 			let call = RawCall {
 				pallet: "Sudo".to_owned(),
@@ -160,7 +197,7 @@ fn call_data(at: &AtBlock, call: &Call) -> Result<Vec<u8>, Error> {
 	}
 }
 
-fn encode<P: Payload>(at: &AtBlock, call: &P) -> Result<Vec<u8>, Error> {
+pub(crate) fn encode<P: Payload>(at: &AtBlock, call: &P) -> Result<Vec<u8>, Error> {
 	let encoded = at.transactions().call_data(call);
 	encoded.map_err(|error| cannot_prepare(error.to_string()))
 }
@@ -235,6 +272,16 @@ fn introduction_input(introduction: Introduction) -> types::IntroductionInput {
 		name: introduction.name.into_bytes(),
 		endpoint: introduction.endpoint.into_bytes(),
 		text: introduction.text.into_bytes(),
+	}
+}
+
+impl From<ProxyKind> for ProxyType {
+	fn from(kind: ProxyKind) -> Self {
+		match kind {
+			ProxyKind::Any => Self::Any,
+			ProxyKind::Staking => Self::Staking,
+			ProxyKind::Settlement => Self::Settlement,
+		}
 	}
 }
 
@@ -334,10 +381,40 @@ async fn outcome(included: InBlock, transaction: H256) -> Result<Included, Error
 		.map_err(|error| undecided(error.to_string()))?;
 	let block = block_ref(at.block_number(), included.block_hash())?;
 	match included.wait_for_success().await {
-		Ok(_) => Ok(Included { block, transaction }),
+		Ok(events) => match failed_inside(&at, &events).map_err(undecided)? {
+			Some(error) => Err(failure(block, &error)),
+			None => Ok(Included { block, transaction }),
+		},
 		Err(TransactionEventsError::ExtrinsicFailed(error)) => Err(failure(block, &error)),
 		Err(error) => Err(undecided(error.to_string())),
 	}
+}
+
+/// Calls that succeed also when the call inside them failed, by the events that tell it: their first field
+/// is what came of that.
+const WRAPPERS: [(&str, &str); 2] = [("Proxy", "ProxyExecuted"), ("Sudo", "Sudid")];
+
+/// Why the call inside a proxy's or sudo's failed, if it did.
+fn failed_inside(
+	at: &AtBlock,
+	events: &ExtrinsicEvents<SubstrateConfig>,
+) -> Result<Option<DispatchError>, String> {
+	const OK: u8 = 0;
+	for event in events.iter() {
+		let event = event.map_err(|error| error.to_string())?;
+		if !WRAPPERS.contains(&(event.pallet_name(), event.event_name())) {
+			continue;
+		}
+		match event.field_bytes() {
+			[OK, ..] => {},
+			[_, error @ ..] => {
+				let error = DispatchError::decode_from(error, at.metadata());
+				return error.map(Some).map_err(|error| error.to_string());
+			},
+			[] => return Err(format!("{} says nothing", event.event_name())),
+		}
+	}
+	Ok(None)
 }
 
 /// A pallet's error by its name and the sentence that its author wrote about it.

@@ -37,12 +37,8 @@ pub(crate) async fn read_all_at<A: ChainAt>(at: &A, block: BlockRef) -> Result<R
 		*minimum = at.min_self_stake(*role).await?;
 		operators.append(&mut read_role(at, *role).await?);
 	}
-	Ok(Registry::new(
-		block,
-		at.randomness().await?,
-		operators,
-		min_self_stake,
-	))
+	let registry = Registry::new(block, at.randomness().await?, operators, min_self_stake);
+	Ok(registry.in_era(at.era().await?))
 }
 
 async fn read_role<A: ChainAt>(at: &A, role: Role) -> Result<Vec<Operator>, Error> {

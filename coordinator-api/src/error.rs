@@ -73,6 +73,16 @@ error_codes! {
 	WebhookInvalid = 1018,
 	/// As many calls of this app's webhooks wait as may: answer those first.
 	WebhooksBehind = 1019,
+	/// The task has a price, and nothing pays for it: open a channel, or have the app's balance credited.
+	PaymentRequired = 1020,
+	/// The voucher does not pay for the task: the sentence says why, and the subject what is due.
+	PaymentInvalid = 1021,
+	/// There is no such channel to this coordinator at the last finalized block, or it is closing.
+	ChannelNotFound = 1022,
+	/// The app's balance does not cover the task: the subject names both.
+	BalanceTooLow = 1023,
+	/// The coordinator has settled no such era, or owes the miner nothing for it.
+	SettlementNotFound = 1024,
 
 	// Miners: 1100 to 1199
 	/// The worker belongs to no operator on chain: register it first.

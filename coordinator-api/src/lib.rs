@@ -12,6 +12,7 @@ mod amount;
 pub mod error;
 pub mod limits;
 pub mod miner;
+pub mod payment;
 pub mod rpc;
 mod signature;
 pub mod task;

@@ -1,6 +1,7 @@
 //! The miner's side: challenge, hello, poll, progress, submit.
 
 use crate::{
+	payment::SignedVoucher,
 	task::{ModelInfo, Spec},
 	Amount,
 };
@@ -105,6 +106,9 @@ pub struct Work {
 	/// By the coordinator's worker.
 	#[serde(with = "crate::signature")]
 	pub signature: WorkerSignature,
+	/// What the miner earns by the result: the voucher that comes with its acceptance has so much more.
+	#[serde(default)]
+	pub pay: Amount,
 }
 
 /// Where a miner stands in the draw.
@@ -179,8 +183,12 @@ pub enum Outcome {
 }
 
 /// Reply to `miner_submit`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SubmitReply {
 	/// Whether the result stands. False after a reported failure.
 	pub accepted: bool,
+	/// With the acceptance of a result that is paid: all that the miner has earned in the era so far. To
+	/// submit the result again gives it again, or a higher one.
+	#[serde(default, skip_serializing_if = "Option::is_none")]
+	pub voucher: Option<SignedVoucher>,
 }

@@ -5,6 +5,7 @@ use crate::{
 	miner::{
 		Challenge, Hello, Poll, PollReply, Progress, ProgressReply, Session, Submit, SubmitReply,
 	},
+	payment::{AccountStatus, ChannelStatus, SettlementProof, SignedVoucher},
 	task::{
 		BatchReply, BatchTask, CoordinatorInfo, DrawProof, MinerInfo, Quote, SubmitOptions,
 		TaskPage, TaskRequest, TaskResult, TaskState, TaskStatus,
@@ -12,7 +13,8 @@ use crate::{
 };
 use cuckoo_primitives::{
 	task::{Attempt, TaskId},
-	AccountId, WorkerId,
+	voucher::ChannelId,
+	AccountId, EraIndex, WorkerId, H256,
 };
 use jsonrpsee::{
 	core::{RpcResult, SubscriptionResult},
@@ -68,6 +70,14 @@ pub trait TaskRpc {
 	#[subscription(name = "task_subscribe" => "task_event", unsubscribe = "task_unsubscribe", item = TaskStatus, param_kind = map)]
 	async fn task_subscribe(&self, id: TaskId) -> SubscriptionResult;
 
+	/// What the coordinator knows of a channel to it.
+	#[method(name = "channel_status", param_kind = map)]
+	async fn channel_status(&self, channel: ChannelId) -> RpcResult<ChannelStatus>;
+
+	/// The balance of the app whose API key calls.
+	#[method(name = "account_status", with_extensions)]
+	async fn account_status(&self) -> RpcResult<AccountStatus>;
+
 	/// Who this coordinator is and what it serves.
 	#[method(name = "coordinator_info")]
 	async fn coordinator_info(&self) -> RpcResult<CoordinatorInfo>;
@@ -107,4 +117,14 @@ pub trait MinerRpc {
 	/// Ends an attempt with a result or a failure.
 	#[method(name = "miner_submit", param_kind = map)]
 	async fn miner_submit(&self, submit: Submit) -> RpcResult<SubmitReply>;
+
+	/// All that the coordinator owes the session's miner: the voucher of each era of which something can
+	/// still be claimed.
+	#[method(name = "miner_vouchers", param_kind = map)]
+	async fn miner_vouchers(&self, token: H256) -> RpcResult<Vec<SignedVoucher>>;
+
+	/// Where a miner stands in the tree of a settled era, with the proof that the chain's `claim` takes.
+	#[method(name = "settlement_proof", param_kind = map)]
+	async fn settlement_proof(&self, era: EraIndex, miner: AccountId)
+		-> RpcResult<SettlementProof>;
 }

@@ -1,6 +1,6 @@
 //! The app's side: what is asked for, and how it goes.
 
-use crate::{error::ErrorReply, Amount};
+use crate::{error::ErrorReply, payment::ChannelPayment, Amount};
 use cuckoo_primitives::{
 	draw::Eligible,
 	signing::{Assignment, ResultCommitment},
@@ -69,6 +69,9 @@ pub struct SubmitOptions {
 	/// A URL that is called when the task has ended. For apps with an API key.
 	#[serde(default, skip_serializing_if = "Option::is_none")]
 	pub webhook: Option<String>,
+	/// Pays through a channel. Without it, an app with an API key pays from its balance.
+	#[serde(default, skip_serializing_if = "Option::is_none")]
+	pub payment: Option<ChannelPayment>,
 }
 
 /// What is made, every field settled: the readable form of [`cuckoo_primitives::task::TaskSpec`].

@@ -981,7 +981,10 @@ impl Coordinator {
 				}
 				let reason = format!("the miner reported: {reason}");
 				self.fail(held, miner, Ending::Reported, &reason).await?;
-				Ok(SubmitReply { accepted: false })
+				Ok(SubmitReply {
+					accepted: false,
+					voucher: None,
+				})
 			},
 			Outcome::Result {
 				commitment,
@@ -1054,7 +1057,10 @@ impl Coordinator {
 			commitment,
 		};
 		self.check_result(result).await?;
-		Ok(SubmitReply { accepted: true })
+		Ok(SubmitReply {
+			accepted: true,
+			voucher: None,
+		})
 	}
 
 	/// Checks the picture of a task that is submitted: it is done, or the attempt has failed.

@@ -674,6 +674,7 @@ impl Live {
 				spec: task.spec.clone().into(),
 				assignment: lease.assignment.clone(),
 				signature,
+				pay: Amount::default(),
 			});
 			if let Some(miner) = self.miners.get(&lease.assignment.miner) {
 				miner.wake.notify_waiters();

@@ -9,6 +9,7 @@ use cuckoo_coordinator_api::{
 	miner::{
 		Challenge, Hello, Poll, PollReply, Progress, ProgressReply, Session, Submit, SubmitReply,
 	},
+	payment::{AccountStatus, ChannelStatus, SettlementProof, SignedVoucher},
 	rpc::{MinerRpcServer, TaskRpcServer},
 	task::{
 		BatchReply, BatchTask, CoordinatorInfo, DrawProof, MinerInfo, Quote, SubmitOptions,
@@ -17,7 +18,8 @@ use cuckoo_coordinator_api::{
 };
 use cuckoo_primitives::{
 	task::{Attempt, TaskId},
-	AccountId, WorkerId,
+	voucher::ChannelId,
+	AccountId, EraIndex, WorkerId, H256,
 };
 use jsonrpsee::{
 	core::{async_trait, RegisterMethodError, RpcResult, SubscriptionResult},
@@ -142,6 +144,17 @@ impl TaskRpcServer for Rpc {
 		Ok(())
 	}
 
+	async fn channel_status(&self, channel: ChannelId) -> RpcResult<ChannelStatus> {
+		Err(ApiError::new(ErrorCode::ChannelNotFound)
+			.about(channel.to_string())
+			.into())
+	}
+
+	async fn account_status(&self, extensions: &Extensions) -> RpcResult<AccountStatus> {
+		self.0.app(caller(extensions)?).await?;
+		Err(ApiError::new(ErrorCode::ApiKeyInvalid).into())
+	}
+
 	async fn coordinator_info(&self) -> RpcResult<CoordinatorInfo> {
 		Ok(self.0.info()?)
 	}
@@ -199,5 +212,13 @@ impl MinerRpcServer for Rpc {
 
 	async fn miner_submit(&self, submit: Submit) -> RpcResult<SubmitReply> {
 		Ok(self.0.submit(submit).await?)
+	}
+
+	async fn miner_vouchers(&self, _: H256) -> RpcResult<Vec<SignedVoucher>> {
+		Ok(Vec::new())
+	}
+
+	async fn settlement_proof(&self, _: EraIndex, _: AccountId) -> RpcResult<SettlementProof> {
+		Err(ApiError::new(ErrorCode::SettlementNotFound).into())
 	}
 }

@@ -165,6 +165,7 @@ fn within_bounds(spec: &TaskSpec) -> Result<(), &'static str> {
 #[cfg(test)]
 mod tests {
 	use super::*;
+	use cuckoo_coordinator_api::Amount;
 	use cuckoo_primitives::task::{SchedulerKind, TaskId};
 	use sp_core::{sr25519, Pair};
 
@@ -218,6 +219,7 @@ mod tests {
 			spec: spec.into(),
 			assignment,
 			signature,
+			pay: Amount::default(),
 		}
 	}
 
@@ -300,6 +302,7 @@ mod tests {
 			spec: spec().into(),
 			assignment: assignment(),
 			signature,
+			pay: Amount::default(),
 		};
 		assert_eq!(check(&work), Err(Refusal::BadSignature));
 	}

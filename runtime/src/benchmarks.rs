@@ -1,12 +1,15 @@
 //! What the benchmarking tool asks of the runtime: the calls of this workspace's pallets. The SDK's
 //! pallets keep the weights that they ship.
 
-use crate::{AllPalletsWithSystem, Staking};
+use crate::{AllPalletsWithSystem, Settlement, Staking};
 use alloc::{string::String, vec::Vec};
 use frame_benchmarking::{BenchmarkBatch, BenchmarkConfig, BenchmarkList};
 use frame_support::traits::{StorageInfo, StorageInfoTrait, WhitelistedStorageKeys};
 
-frame_benchmarking::define_benchmarks!([pallet_cuckoo_staking, Staking]);
+frame_benchmarking::define_benchmarks!(
+	[pallet_cuckoo_staking, Staking]
+	[pallet_cuckoo_settlement, Settlement]
+);
 
 /// Which benchmarks there are, and how large storage can get.
 pub fn metadata(extra: bool) -> (Vec<BenchmarkList>, Vec<StorageInfo>) {

@@ -66,5 +66,15 @@ pub const SLASH_DEFER_ERAS: EraIndex = fast_or(1, 8) as EraIndex;
 /// evidence counts.
 pub const REPORTABLE_SESSIONS: SessionIndex = EVIDENCE_ERAS * SESSIONS_PER_ERA;
 
+/// Eras after its own in which a coordinator can settle an era: a day.
+pub const POST_ERAS: EraIndex = fast_or(1, 4) as EraIndex;
+
+/// Eras after its own in which anything of an era can be claimed. Not above [`EVIDENCE_ERAS`]: what is
+/// proven of a settlement must still be slashed.
+pub const CLAIM_ERAS: EraIndex = fast_or(2, 16) as EraIndex;
+
+/// Blocks in which vouchers are taken after an app has begun to close a channel: a day.
+pub const CHALLENGE_BLOCKS: BlockNumber = 4 * BLOCKS_PER_ERA;
+
 /// Most validators, and so most authorities of BABE and GRANDPA.
 pub const MAX_VALIDATORS: u32 = 512;

@@ -96,7 +96,10 @@ pub type UncheckedExtrinsic =
 pub type SignedPayload = generic::SignedPayload<RuntimeCall, TxExtension>;
 
 /// Migrations of this release, run once after the upgrade.
-pub type Migrations = (pallet_cuckoo_staking::migrations::V1ToV2<Runtime>,);
+pub type Migrations = (
+	pallet_cuckoo_staking::migrations::V1ToV2<Runtime>,
+	pallet_cuckoo_settlement::migrations::Open<Runtime>,
+);
 
 /// Runs blocks.
 pub type Executive = frame_executive::Executive<
@@ -134,7 +137,7 @@ pub const VERSION: RuntimeVersion = RuntimeVersion {
 	spec_name: alloc::borrow::Cow::Borrowed("cuckoo"),
 	impl_name: alloc::borrow::Cow::Borrowed("cuckoo"),
 	authoring_version: 1,
-	spec_version: 2,
+	spec_version: 3,
 	impl_version: 1,
 	apis: apis::RUNTIME_API_VERSIONS,
 	transaction_version: 1,
@@ -186,6 +189,9 @@ mod runtime {
 
 	#[runtime::pallet_index(20)]
 	pub type Staking = pallet_cuckoo_staking;
+
+	#[runtime::pallet_index(21)]
+	pub type Settlement = pallet_cuckoo_settlement;
 
 	#[runtime::pallet_index(30)]
 	pub type Offences = pallet_offences;

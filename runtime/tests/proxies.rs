@@ -105,6 +105,43 @@ fn a_non_transfer_proxy_neither_transfers_nor_makes_a_stronger_proxy() {
 	});
 }
 
+/// A coordinator's account stays cold while its daemon settles.
+#[test]
+fn a_settlement_proxy_funds_the_reserve_and_does_nothing_else() {
+	state_of("development").execute_with(|| {
+		let coordinator = account("//Coordinator//1");
+		let reserve =
+			|| pallet_cuckoo_settlement::Reserves::<Runtime>::get(account("//Coordinator//1"));
+		let bob = MultiAddress::Id(account("//Bob"));
+		assert_ok!(Proxy::add_proxy(
+			RuntimeOrigin::signed(coordinator.clone()),
+			bob,
+			ProxyType::Settlement,
+			0
+		));
+		let act = |call| {
+			assert_ok!(Proxy::proxy(
+				RuntimeOrigin::signed(account("//Bob")),
+				MultiAddress::Id(account("//Coordinator//1")),
+				None,
+				Box::new(call)
+			));
+		};
+		let fund = RuntimeCall::Settlement(pallet_cuckoo_settlement::Call::fund_reserve {
+			amount: AMOUNT,
+		});
+		act(fund.clone());
+		act(batch(fund));
+		assert_eq!(reserve().balance, 2 * AMOUNT);
+		let votes = || Staking::position(account("//Coordinator//1"), account("//Miner//1"));
+		act(vote());
+		act(batch(vote()));
+		assert_eq!(votes(), None);
+		assert_eq!(eves_gain(|| act(transfer())), 0);
+		assert_eq!(eves_gain(|| act(batch(transfer()))), 0);
+	});
+}
+
 #[test]
 fn a_full_proxy_transfers() {
 	state_of("development").execute_with(|| {

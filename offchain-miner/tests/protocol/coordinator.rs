@@ -14,13 +14,14 @@ use cuckoo_coordinator_api::{
 		Challenge, Held, Hello, Outcome, Poll, PollReply, Progress, ProgressReply, Session,
 		Standing, Submit, SubmitReply, Work,
 	},
+	payment::{SettlementProof, SignedVoucher},
 	rpc::MinerRpcServer,
-	ErrorCode,
+	Amount, ErrorCode,
 };
 use cuckoo_primitives::{
 	signing::{self, Assignment, MinerLogin, ResultCommitment},
 	task::{Attempt, SchedulerKind, TaskId, TaskSpec},
-	AccountId, WorkerId, WorkerSignature, H256,
+	AccountId, EraIndex, WorkerId, WorkerSignature, H256,
 };
 use jsonrpsee::{
 	core::{async_trait, RpcResult},
@@ -206,6 +207,7 @@ impl Coordinator {
 			spec: spec.into(),
 			assignment,
 			signature,
+			pay: Amount::default(),
 		}
 	}
 
@@ -326,7 +328,10 @@ impl MinerRpcServer for Coordinator {
 			return Err(ApiError::new(fault).into());
 		}
 		match submit.outcome {
-			Outcome::Failure { .. } => Ok(SubmitReply { accepted: false }),
+			Outcome::Failure { .. } => Ok(SubmitReply {
+				accepted: false,
+				voucher: None,
+			}),
 			Outcome::Result {
 				commitment,
 				signature,
@@ -340,9 +345,21 @@ impl MinerRpcServer for Coordinator {
 				if !inner.seen.artifacts.contains_key(&commitment.output) {
 					return Err(ApiError::new(ErrorCode::ArtifactMissing).into());
 				}
-				Ok(SubmitReply { accepted: true })
+				Ok(SubmitReply {
+					accepted: true,
+					voucher: None,
+				})
 			},
 		}
+	}
+
+	async fn miner_vouchers(&self, token: H256) -> RpcResult<Vec<SignedVoucher>> {
+		self.check_session(token)?;
+		Ok(Vec::new())
+	}
+
+	async fn settlement_proof(&self, _: EraIndex, _: AccountId) -> RpcResult<SettlementProof> {
+		Err(ApiError::new(ErrorCode::SettlementNotFound).into())
 	}
 }
 

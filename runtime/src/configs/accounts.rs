@@ -47,6 +47,9 @@ pub enum ProxyType {
 	Staking,
 	/// Rejecting what other proxies announced.
 	CancelProxy,
+	/// Settlement: channels, reserve, allotments, roots, claims. What is withdrawn returns to the
+	/// principal; a root moves what is free in the reserve to those it names.
+	Settlement,
 }
 
 impl InstanceFilter<RuntimeCall> for ProxyType {
@@ -60,6 +63,9 @@ impl InstanceFilter<RuntimeCall> for ProxyType {
 					call,
 					RuntimeCall::Staking(_) | RuntimeCall::Session(_) | RuntimeCall::Utility(_)
 				)
+			},
+			Self::Settlement => {
+				matches!(call, RuntimeCall::Settlement(_) | RuntimeCall::Utility(_))
 			},
 			Self::CancelProxy => {
 				matches!(
