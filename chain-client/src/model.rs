@@ -263,6 +263,7 @@ impl Model {
 			content.operators.values().cloned().collect(),
 			Role::ALL.map(|role| (role, content.minimums[&role])),
 		)
+		.in_era(content.era)
 	}
 
 	/// A connection that is already made.

@@ -1,7 +1,7 @@
 //! The runtime's types, generated at compile time from the checked-in metadata, and the check that a
 //! node's runtime has the same ones.
 
-use crate::error::Error;
+use crate::{error::Error, settlement};
 use cuckoo_primitives::{AccountId, Role};
 use subxt::{
 	client::{ClientAtBlock, OfflineClientAtBlockT},
@@ -176,6 +176,18 @@ pub(crate) fn check<C: OfflineClientAtBlockT<SubstrateConfig>>(
 		calls.validate(&transfer).is_ok(),
 	);
 
+	need(
+		"Proxy.add_proxy",
+		calls
+			.validate(&tx().proxy().add_proxy(
+				anyone_address(),
+				runtime_types::cuckoo_runtime::configs::accounts::ProxyType::Settlement,
+				0,
+			))
+			.is_ok(),
+	);
+	settlement::check(at, &mut need);
+
 	if differs.is_empty() {
 		Ok(())
 	} else {
@@ -213,6 +225,17 @@ pub(crate) mod tests {
 
 	const CHECKED_IN: &[u8] = include_bytes!("../metadata/cuckoo.scale");
 	const SPEC_VERSION: u32 = 7;
+
+	/// The pallets of which this crate uses something.
+	const USED: [&str; 7] = [
+		"System",
+		"Babe",
+		"Balances",
+		"Session",
+		"Staking",
+		"Settlement",
+		"Proxy",
+	];
 
 	/// A block of a chain with this metadata, without the chain.
 	pub(crate) fn offline(metadata: &[u8]) -> OfflineClientAtBlock<SubstrateConfig> {
@@ -267,9 +290,9 @@ pub(crate) mod tests {
 	fn what_is_not_used_may_differ() {
 		let at = changed(|metadata| {
 			metadata.apis.retain(|api| api.name == "StakingApi");
-			metadata.pallets.retain(|pallet| {
-				["System", "Babe", "Balances", "Session", "Staking"].contains(&pallet.name.as_str())
-			});
+			metadata
+				.pallets
+				.retain(|pallet| USED.contains(&pallet.name.as_str()));
 		});
 		check(&at).unwrap();
 	}

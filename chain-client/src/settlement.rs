@@ -18,7 +18,11 @@ use cuckoo_primitives::{
 	voucher::{ChannelId, MinerVoucher},
 	AccountId, Balance, BlockNumber, EraIndex, WorkerId, WorkerSignature,
 };
-use subxt::utils::Static;
+use subxt::{
+	client::{ClientAtBlock, OfflineClientAtBlockT},
+	config::SubstrateConfig,
+	utils::Static,
+};
 
 /// Leaves whose claims one stored value marks; the pallet's `CHUNK_LEAVES`.
 const CHUNK_LEAVES: u32 = 1024;
@@ -480,6 +484,81 @@ pub(crate) fn call_data(at: &AtBlock, call: SettlementCall) -> Result<Vec<u8>, E
 			limit,
 		} => encode(at, &calls.clean(coordinator.into(), era, limit)),
 	}
+}
+
+/// Names what this module uses and the runtime at this block has not, or in another shape.
+pub(crate) fn check<C: OfflineClientAtBlockT<SubstrateConfig>>(
+	at: &ClientAtBlock<SubstrateConfig, C>,
+	need: &mut impl FnMut(&str, bool),
+) {
+	let (entries, kept) = (at.storage(), storage().settlement());
+	let mut entry = |name: &str, fits: bool| need(&format!("Settlement.{name}"), fits);
+	let fits = entries.validate(kept.split_parameters()).is_ok();
+	entry("SplitParameters", fits);
+	entry("Channels", entries.validate(kept.channels()).is_ok());
+	entry("Reserves", entries.validate(kept.reserves()).is_ok());
+	entry("Allotments", entries.validate(kept.allotments()).is_ok());
+	entry("Settlements", entries.validate(kept.settlements()).is_ok());
+	entry(
+		"ClaimedLeaves",
+		entries.validate(kept.claimed_leaves()).is_ok(),
+	);
+
+	let (read, all) = (at.constants(), constants().settlement());
+	entry("PostEras", read.validate(all.post_eras()).is_ok());
+	entry("ClaimEras", read.validate(all.claim_eras()).is_ok());
+	entry(
+		"ChallengeBlocks",
+		read.validate(all.challenge_blocks()).is_ok(),
+	);
+	entry("MinDeposit", read.validate(all.min_deposit()).is_ok());
+	entry("ChannelBond", read.validate(all.channel_bond()).is_ok());
+	entry("MinAllotment", read.validate(all.min_allotment()).is_ok());
+
+	let (send, calls) = (at.transactions(), tx().settlement());
+	let anyone = || AccountId::new([0; 32]).into();
+	let (leaves, siblings) = (BoundedVec(Vec::new()), BoundedVec(Vec::new()));
+	let voucher = || {
+		let (coordinator, miner) = (AccountId::new([0; 32]), AccountId::new([0; 32]));
+		Static(MinerVoucher {
+			coordinator,
+			miner,
+			era: 0,
+			cumulative: 0,
+		})
+	};
+	let call = calls.open_channel(anyone(), [0; 32], 0);
+	entry("open_channel", send.validate(&call).is_ok());
+	entry("top_up", send.validate(&calls.top_up(0, 0)).is_ok());
+	let call = calls.redeem(0, 0, [0; 64]);
+	entry("redeem", send.validate(&call).is_ok());
+	let call = calls.close_channel(0);
+	entry("close_channel", send.validate(&call).is_ok());
+	let call = calls.finish_close(0);
+	entry("finish_close", send.validate(&call).is_ok());
+	let call = calls.fund_reserve(0);
+	entry("fund_reserve", send.validate(&call).is_ok());
+	let call = calls.withdraw_reserve(0);
+	entry("withdraw_reserve", send.validate(&call).is_ok());
+	let call = calls.allot(anyone(), 0);
+	entry("allot", send.validate(&call).is_ok());
+	let call = calls.release_allotment(anyone(), anyone());
+	entry("release_allotment", send.validate(&call).is_ok());
+	let root = Root {
+		node: Default::default(),
+		leaves: 0,
+	};
+	let call = calls.settle_era(0, Static(root));
+	entry("settle_era", send.validate(&call).is_ok());
+	let call = calls.claim(anyone(), 0, leaves, siblings);
+	entry("claim", send.validate(&call).is_ok());
+	let call = calls.claim_voucher([0; 32], voucher(), [0; 64]);
+	entry("claim_voucher", send.validate(&call).is_ok());
+	let (leaves, siblings) = (BoundedVec(Vec::new()), BoundedVec(Vec::new()));
+	let call = calls.report_short([0; 32], voucher(), [0; 64], leaves, siblings);
+	entry("report_short", send.validate(&call).is_ok());
+	let call = calls.clean(anyone(), 0, 0);
+	entry("clean", send.validate(&call).is_ok());
 }
 
 type Leaves = BoundedVec<Static<cuckoo_primitives::sum_tree::PlacedLeaf>>;
