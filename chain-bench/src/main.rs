@@ -24,7 +24,12 @@ struct Cli {
 	command: Option<Part>,
 
 	/// Miners of the large state.
-	#[arg(long, default_value_t = 100_000, global = true, overrides_with = "miners")]
+	#[arg(
+		long,
+		default_value_t = 100_000,
+		global = true,
+		overrides_with = "miners"
+	)]
 	miners: u32,
 
 	/// Accounts that vote in the large state: each for one of the miners, and for one more that has

@@ -5,10 +5,11 @@ use crate::{
 	error::Error,
 	registry::BlockRef,
 	runtime::{
-		constants, runtime_apis, settlement::events::ChannelOpened,
+		constants, runtime_apis,
 		runtime_types::{
 			bounded_collections::bounded_vec::BoundedVec, pallet_cuckoo_settlement::split,
 		},
+		settlement::events::ChannelOpened,
 		storage, tx,
 	},
 	snapshot::{block_ref, cannot_read, AtBlock},
