@@ -1,5 +1,9 @@
 //! Settlement: what the chain holds of it at one block, and the calls to it.
 
+mod audit;
+
+pub use audit::{Moved, Pot};
+
 use crate::{
 	call::Call,
 	error::Error,

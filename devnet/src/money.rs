@@ -14,13 +14,26 @@ use std::{
 	time::{Duration, Instant},
 };
 
-/// What the app puts into its channel.
-pub const DEPOSIT: Balance = 100 * CUC;
+/// How much is put where.
+#[derive(Clone, Copy, Debug)]
+pub struct Funds {
+	/// What the app puts into its channel.
+	pub deposit: Balance,
+	/// What the coordinator puts into its reserve.
+	pub reserve: Balance,
+	/// What of that backs each miner.
+	pub allotment: Balance,
+}
 
-/// What the coordinator puts into its reserve, and what of it backs each miner.
-pub const RESERVE: Balance = 1_000 * CUC;
-/// See [`RESERVE`].
-pub const ALLOTMENT: Balance = 100 * CUC;
+impl Default for Funds {
+	fn default() -> Self {
+		Self {
+			deposit: 100 * CUC,
+			reserve: 1_000 * CUC,
+			allotment: 100 * CUC,
+		}
+	}
+}
 
 /// For the fees of the account that settles for the coordinator.
 const FEES: Balance = 10 * CUC;
@@ -32,7 +45,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(300);
 const AT_REST: u32 = 12;
 
 /// Who pays with what.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Wallet {
 	coordinator: AccountId,
 	channel: ChannelId,
@@ -64,7 +77,11 @@ impl Wallet {
 }
 
 /// Lets the coordinator's worker settle for it, fills its reserve, and backs these miners.
-pub async fn fund_coordinator(chain: &ChainClient, miners: &[AccountId]) -> Result<Included> {
+pub async fn fund_coordinator(
+	chain: &ChainClient,
+	miners: &[AccountId],
+	funds: Funds,
+) -> Result<Included> {
 	let coordinator = DevKey::coordinator();
 	let worker = AccountId::new(coordinator.worker().0);
 	let mut calls = vec![
@@ -76,12 +93,12 @@ pub async fn fund_coordinator(chain: &ChainClient, miners: &[AccountId]) -> Resu
 			to: worker,
 			amount: FEES,
 		},
-		SettlementCall::FundReserve(RESERVE).into(),
+		SettlementCall::FundReserve(funds.reserve).into(),
 	];
 	calls.extend(miners.iter().map(|miner| {
 		Call::from(SettlementCall::Allot {
 			miner: miner.clone(),
-			amount: ALLOTMENT,
+			amount: funds.allotment,
 		})
 	}));
 	let (call, pair) = (Call::Batch(calls), coordinator.pair());
@@ -89,13 +106,13 @@ pub async fn fund_coordinator(chain: &ChainClient, miners: &[AccountId]) -> Resu
 }
 
 /// Opens a channel of an app to the coordinator.
-pub async fn open_channel(chain: &ChainClient, app: &DevKey) -> Result<Wallet> {
+pub async fn open_channel(chain: &ChainClient, app: &DevKey, funds: Funds) -> Result<Wallet> {
 	let coordinator = DevKey::coordinator().account();
 	let key = DevKey::new(format!("{}//channel", app.uri()));
 	let call = SettlementCall::OpenChannel {
 		coordinator: coordinator.clone(),
 		signer: key.pair_public(),
-		amount: DEPOSIT,
+		amount: funds.deposit,
 	};
 	let included = chain
 		.submit(&call.into(), &app.pair(), Until::Finalized)

@@ -11,7 +11,7 @@ use cuckoo_coordinator_api::{
 use cuckoo_devnet::{
 	evidence, find_model,
 	keys::DevKey,
-	money,
+	money::{self, Funds},
 	report::{Circumstances, Grown, Money, Report, Seconds},
 	Ended, Network, Options,
 };
@@ -215,14 +215,14 @@ async fn demo(args: &Args, network: &mut Network, screen: &Screen) -> anyhow::Re
 	let mut wallet = None;
 	if !args.free {
 		stage = screen.stage("channel");
-		let app = DevKey::new(APP);
+		let (app, funds) = (DevKey::new(APP), Funds::default());
 		let (_, opened) = tokio::try_join!(
-			money::fund_coordinator(&chain, &accounts),
-			money::open_channel(&chain, &app)
+			money::fund_coordinator(&chain, &accounts, funds),
+			money::open_channel(&chain, &app, funds)
 		)?;
 		// The coordinator draws miners that its reserve backs.
 		network.wait_eligible(&accounts, MINERS_TIMEOUT).await?;
-		let (deposit, channel) = (Amount(money::DEPOSIT), opened.channel());
+		let (deposit, channel) = (Amount(funds.deposit), opened.channel());
 		stage.done(&format!("{deposit} of {APP} in channel {channel}"));
 		wallet = Some(opened);
 	}

@@ -6,7 +6,7 @@ use cuckoo_chain_client::ChainClient;
 use cuckoo_coordinator_api::rpc::TaskRpcClient;
 use cuckoo_devnet::{
 	keys::DevKey,
-	money::{self, Wallet},
+	money::{self, Funds, Wallet},
 	Network,
 };
 use cuckoo_primitives::{Balance, EraIndex};
@@ -29,8 +29,9 @@ impl<'a> Market<'a> {
 	async fn open(network: &'a mut Network) -> Result<Self> {
 		let chain = ChainClient::connect(&network.node_url()).await?;
 		let miner = DevKey::miner(1);
-		money::fund_coordinator(&chain, &[miner.account()]).await?;
-		let wallet = money::open_channel(&chain, &DevKey::new("//Dave")).await?;
+		let funds = Funds::default();
+		money::fund_coordinator(&chain, &[miner.account()], funds).await?;
+		let wallet = money::open_channel(&chain, &DevKey::new("//Dave"), funds).await?;
 		network
 			.wait_eligible(&[miner.account()], ERA_TIMEOUT)
 			.await?;
