@@ -109,11 +109,7 @@ async fn task(store: &Store, number: u64, worker: u64) -> anyhow::Result<()> {
 		signature,
 		bytes: 1,
 	};
-	let end = Extra::End {
-		ending: Ending::Done,
-		reason: None,
-		queue_until_ms: 0,
-	};
+	let end = Extra::Done { era: None };
 	let events = [
 		(Event::Assign(0), draw),
 		(Event::Submit(0), result),
@@ -151,5 +147,6 @@ pub fn new_task(number: u64) -> NewTask {
 		queue_until_ms: u64::MAX,
 		max_wait_ms: None,
 		terms: Terms::default(),
+		voucher: None,
 	}
 }

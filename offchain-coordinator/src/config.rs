@@ -36,7 +36,7 @@ const MOST: u64 = i64::MAX as u64 / 2_000;
 const ALIKE: f64 = 0.6;
 
 /// Keys of the file that are tables: what begins with one of them and a dash is in it.
-const TABLES: &[&str] = &["tls", "artifacts", "webhooks"];
+const TABLES: &[&str] = &["tls", "artifacts", "webhooks", "settlement"];
 
 /// Turns off what has an address.
 const NONE: &str = "none";
@@ -69,6 +69,8 @@ pub struct Config {
 	pub artifacts: ArtifactsAsWritten,
 	/// The worker key's file; `None` for the environment.
 	pub worker_key: Option<PathBuf>,
+	/// The file of the key that sends transactions for settlement; `None` for the worker key.
+	pub settlement_key: Option<PathBuf>,
 	/// How many connections can be open.
 	pub max_connections: u32,
 	/// How many of them one address can have.
@@ -148,6 +150,7 @@ impl Default for Config {
 			store_url: store::SQLITE.into(),
 			artifacts: ArtifactsAsWritten::default(),
 			worker_key: None,
+			settlement_key: None,
 			max_connections: 4_096,
 			max_connections_per_address: 512,
 			log_format: LogFormat::Text,
@@ -436,7 +439,7 @@ pub const FIELDS: &[Field] = &[
 		flag: "price",
 		value: "CUC",
 		help: "What a megapixel-step costs, in CUC with up to 12 decimals: a million pixels times one \
-			denoising step. Nothing is charged yet",
+			denoising step. Apps pay it by a channel or from the balance of their API key",
 		kind: Kind::Text,
 		set: |config, text| put(&mut config.settings.prices.default, rate(text)),
 		get: |config| Some(Amount(config.settings.prices.default).to_cuc().into()),
@@ -454,6 +457,32 @@ pub const FIELDS: &[Field] = &[
 			let table: InlineTable = by_model.iter().map(shown).collect();
 			(!table.is_empty()).then_some(Value::InlineTable(table))
 		},
+	},
+	Field {
+		flag: "settlement-key",
+		value: "FILE",
+		help: "File with the key that sends transactions for settlement: that of an account that is a \
+			Settlement proxy of the operator and has CUC for fees [default: the worker key]",
+		kind: Kind::Text,
+		set: |config, text| put(&mut config.settlement_key, path(text).map(Some)),
+		get: |config| shown_path(config.settlement_key.as_ref()),
+	},
+	Field {
+		flag: "settlement-allotment",
+		value: "CUC",
+		help: "What is allotted on chain to each miner that is connected, as far as the reserve allows, in \
+			CUC with up to 12 decimals; 0 leaves allotments to the operator",
+		kind: Kind::Text,
+		set: |config, text| put(&mut config.settings.settlement.allotment, rate(text)),
+		get: |config| Some(Amount(config.settings.settlement.allotment).to_cuc().into()),
+	},
+	Field {
+		flag: "settlement-claim-for-miners",
+		value: "true|false",
+		help: "Claims what miners are owed of settled eras for them, and pays the transactions' fees",
+		kind: Kind::Switch,
+		set: |config, text| put(&mut config.settings.settlement.claim_for_miners, switch(text)),
+		get: |config| Some(config.settings.settlement.claim_for_miners.into()),
 	},
 	Field {
 		flag: "webhooks-allow-http",

@@ -9,6 +9,7 @@ use crate::{
 	entropy::Entropy,
 	identity::{self, Identity, IdentityError},
 	leases::{Lease, MAX_UPLOADS},
+	ledger::{self, Ledger},
 	live::{self, check_operator, Live, Polling},
 	metrics::Metrics,
 	miners,
@@ -20,8 +21,8 @@ use crate::{
 	settle,
 	state::{Ending, Event, Refusal},
 	store::{
-		Extra, NewTask, Past, Place, Store, StoreError, Submitted, TaskRow, TransitionRefused,
-		TransitionResult,
+		Earned, Extra, NewTask, Past, Place, Store, StoreError, Submitted, TaskRow,
+		TransitionRefused, TransitionResult,
 	},
 	terms::{self, Terms},
 	verify, webhooks,
@@ -114,6 +115,7 @@ pub struct Coordinator {
 	keys: KeyCache,
 	rates: Rates,
 	live: Mutex<Live>,
+	ledger: Ledger,
 	schedule: Notify,
 	/// Wakes who calls webhooks.
 	webhooks: Notify,
@@ -252,6 +254,7 @@ impl Coordinator {
 			keys: KeyCache::default(),
 			rates,
 			live: Mutex::new(live),
+			ledger: Ledger::default(),
 			schedule: Notify::new(),
 			webhooks: Notify::new(),
 			naming: RwLock::new(()),
@@ -276,7 +279,7 @@ impl Coordinator {
 				assigned_ms: submitted.assigned_ms,
 				commitment: result.commitment,
 			};
-			self.clone().check_result(unchecked).await
+			self.clone().check_result(unchecked).await.map(|_| ())
 		};
 		if let Err(error) = checked.await {
 			tracing::warn!(task = %id, %error, "a result that was taken before does not stand");
@@ -310,7 +313,9 @@ impl Coordinator {
 			},
 		}
 		self.metrics.finalized(self.now_ms());
+		let era = registry.era;
 		self.live().set_registry(registry, self.now_ms());
+		self.ledger.finalized(era);
 		self.schedule.notify_one();
 		Ok(())
 	}
@@ -381,6 +386,10 @@ impl Coordinator {
 
 	pub(crate) fn metrics(&self) -> &Metrics {
 		&self.metrics
+	}
+
+	pub(crate) fn ledger(&self) -> &Ledger {
+		&self.ledger
 	}
 
 	pub(crate) fn settings(&self) -> &Settings {
@@ -495,12 +504,15 @@ impl Coordinator {
 		};
 		let spec = settle::settle(request, &model, self.entropy.random())?;
 		let lease_ms = self.settings.lease_ms(spec.steps);
+		let price = self.settings.prices.of(&model, settle::pixel_steps(&spec));
+		price::check(price, options.max_price)?;
+		let (payment, voucher) = self.paying(app, price, options.payment).await?;
 		let terms = Terms {
-			price: self.settings.prices.of(&model, settle::pixel_steps(&spec)),
+			price,
 			deadline_ms: terms::deadline_ms(options.deadline_ms, lease_ms, now_ms)?,
 			webhook: self.webhook(app, options.webhook)?,
+			payment,
 		};
-		price::check(terms.price, options.max_price)?;
 		let nonce = key
 			.clone()
 			.unwrap_or_else(|| hex::encode(self.entropy.random::<[u8; 16]>()));
@@ -519,6 +531,7 @@ impl Coordinator {
 			),
 			max_wait_ms,
 			terms,
+			voucher,
 		};
 		let this = self.clone();
 		let after = move |submitted: &Submitted| {
@@ -540,6 +553,7 @@ impl Coordinator {
 		match submitted {
 			Submitted::Accepted(task) | Submitted::Repeated(task) => Ok(self.live().status(&task)),
 			Submitted::WebhooksBehind => Err(ErrorCode::WebhooksBehind.into()),
+			Submitted::Short(short) => Err(ledger::refused(short)),
 			Submitted::KeyTaken => {
 				Err(key_invalid("This idempotency key was used for another request."))
 			},
@@ -970,6 +984,14 @@ impl Coordinator {
 		let lease = self.live().leases.held(&held, &miner).cloned();
 		let now_ms = self.now_ms();
 		let Some(lease) = lease.filter(|lease| lease.due_ms > now_ms) else {
+			if let Outcome::Result { commitment, .. } = &submit.outcome {
+				if let Some(voucher) = self.accepted_before(&held, &miner, commitment).await? {
+					return Ok(SubmitReply {
+						accepted: true,
+						voucher,
+					});
+				}
+			}
 			return Err(self.why_not_held(&held, &miner).await?);
 		};
 		match submit.outcome {
@@ -1056,15 +1078,16 @@ impl Coordinator {
 			assigned_ms: lease.assigned_ms,
 			commitment,
 		};
-		self.check_result(result).await?;
+		let earned = self.clone().check_result(result).await?;
 		Ok(SubmitReply {
 			accepted: true,
-			voucher: None,
+			voucher: earned.map(|earned| self.voucher(earned)).transpose()?,
 		})
 	}
 
-	/// Checks the picture of a task that is submitted: it is done, or the attempt has failed.
-	async fn check_result(self: Arc<Self>, result: Unchecked) -> Result<()> {
+	/// Checks the picture of a task that is submitted: it is done, or the attempt has failed. Gives what
+	/// its miner has earned, if anybody pays for the task.
+	async fn check_result(self: Arc<Self>, result: Unchecked) -> Result<Option<Earned>> {
 		let (id, attempt) = (result.task.id, result.attempt);
 		let checked = match self.read_artifact(&result.commitment.output).await? {
 			Some(bytes) => {
@@ -1081,15 +1104,12 @@ impl Coordinator {
 		};
 		match checked {
 			Ok(()) => {
-				let extra = Extra::End {
-					ending: Ending::Done,
-					reason: None,
-					queue_until_ms: 0,
-				};
+				let era = self.earning_era(&result.task).await;
+				let extra = Extra::Done { era };
 				match self.transition(id, Event::Accept(attempt), extra).await? {
 					Ok(transition) => {
 						self.measure(result, transition.task.updated_ms);
-						Ok(())
+						Ok(transition.earned)
 					},
 					Err(refused) => {
 						tracing::error!(task = %id, ?refused, "a checked result was refused");

@@ -7,6 +7,7 @@ use crate::{
 	apps::{ApiKey, AppId},
 	clock::UnixMs,
 	coordinator,
+	ledger::Purse,
 	store::{
 		self,
 		sql::{values, Sql},
@@ -14,6 +15,7 @@ use crate::{
 	},
 	webhooks::Secret,
 };
+use cuckoo_primitives::Balance;
 use std::path::Path;
 
 /// Longest name of an app, in bytes.
@@ -34,6 +36,9 @@ pub enum KeysError {
 	/// It has a key.
 	#[error("the app {0} has a key: revoke that first")]
 	HasKey(String),
+	/// The amount.
+	#[error("an amount is CUC with up to 12 decimals, such as 25 or 0.5")]
+	Amount,
 	/// There is none.
 	#[error("no app is called {0}, or its key was revoked before")]
 	Unknown(String),
@@ -150,6 +155,38 @@ impl Keys {
 			})
 		});
 		Ok(entries?)
+	}
+
+	/// Adds to an app's balance; gives what it then has.
+	pub fn credit(&mut self, name: &str, amount: Balance) -> Result<Purse, KeysError> {
+		self.0.begin()?;
+		let id = self.id(name);
+		let credited = id.and_then(|id| Ok(store::credit(&mut *self.0, &id, amount)?));
+		match credited {
+			Ok(purse) => {
+				self.0.commit()?;
+				Ok(purse)
+			},
+			Err(error) => {
+				self.0.rollback();
+				Err(error)
+			},
+		}
+	}
+
+	/// An app's money.
+	pub fn balance(&mut self, name: &str) -> Result<Purse, KeysError> {
+		let id = self.id(name)?;
+		Ok(store::balance(&mut *self.0, &id)?)
+	}
+
+	/// The id of the app of this name, also of one whose key was revoked.
+	fn id(&mut self, name: &str) -> Result<String, KeysError> {
+		let row = self
+			.0
+			.row("SELECT id FROM apps WHERE name = $1", values![name])?;
+		let row = row.ok_or_else(|| KeysError::Unknown(name.to_owned()))?;
+		Ok(row.get("id")?)
 	}
 
 	/// Revokes an app's key. Its tasks go on; a running coordinator refuses the key within seconds.

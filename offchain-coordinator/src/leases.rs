@@ -2,7 +2,7 @@
 
 use crate::clock::UnixMs;
 use cuckoo_coordinator_api::miner::{Held, Work};
-use cuckoo_primitives::{signing::Assignment, task::TaskId, AccountId, H256};
+use cuckoo_primitives::{signing::Assignment, task::TaskId, AccountId, Balance, H256};
 use std::collections::{BTreeSet, HashMap};
 
 /// How often an assignment is told to a miner that does not confirm it. A reply can get lost; one
@@ -34,6 +34,8 @@ pub struct Lease {
 	pub steps_done: u16,
 	/// Artifacts uploaded.
 	pub uploads: u8,
+	/// What the miner earns by it.
+	pub pay: Balance,
 	/// The session that was told last.
 	told: Option<H256>,
 	tellings: u8,
@@ -59,6 +61,7 @@ impl Lease {
 			started: false,
 			steps_done: 0,
 			uploads: 0,
+			pay: 0,
 			told: None,
 			tellings: 0,
 			confirmed: None,

@@ -53,6 +53,7 @@ pub mod inspect;
 pub mod intake;
 pub mod keys;
 pub mod leases;
+pub mod ledger;
 pub mod live;
 pub mod metrics;
 pub mod miners;

@@ -36,6 +36,7 @@ use cuckoo_primitives::{
 	AccountId, Balance, Role, WorkerSignature, H256,
 };
 use std::{
+	borrow::Cow,
 	collections::{BTreeMap, BTreeSet, HashMap},
 	sync::Arc,
 };
@@ -140,6 +141,8 @@ pub struct Live {
 	pub leases: Leases,
 	/// Who is left out by the operator's will.
 	pub bans: Bans,
+	/// What backs the miners' vouchers.
+	cover: Cover,
 }
 
 impl Live {
@@ -173,6 +176,7 @@ impl Live {
 			queue: Queue::default(),
 			leases: Leases::default(),
 			bans: Bans::default(),
+			cover: Cover::default(),
 		}
 	}
 
@@ -219,7 +223,7 @@ impl Live {
 			{
 				Some("it has no free slot".into())
 			} else {
-				None
+				self.lacks_cover(account)
 			}
 		})
 	}
@@ -267,6 +271,7 @@ impl Live {
 			None => self.weight(account),
 			Some(_) => 0,
 		};
+		self.note_room(account, weight > 0);
 		let Some(miner) = self.miners.get_mut(account) else {
 			return;
 		};
@@ -278,6 +283,10 @@ impl Live {
 
 	fn refresh_all(&mut self, now_ms: UnixMs) {
 		self.refreshed_ms = now_ms;
+		if self.cover.active {
+			let pays = self.queue.iter().map(|waiting| waiting.pay);
+			self.cover.least_pay = pays.min().unwrap_or(self.cover.least_pay);
+		}
 		let accounts: Vec<AccountId> = self.miners.keys().cloned().collect();
 		for account in &accounts {
 			self.refresh(account, now_ms);
@@ -305,6 +314,7 @@ impl Live {
 			if let Some(miner) = self.miners.remove(&account) {
 				self.draw.set(&account, &miner.models, 0);
 				self.sessions.close(&miner.session);
+				self.note_room(&account, false);
 			}
 		}
 		self.health.retain(|_, health| !health.is_clean());
@@ -601,10 +611,16 @@ impl Live {
 				continue;
 			}
 			let excluded = self.excluded(waiting, now_ms);
+			let uncovered = self.cover.below(waiting.pay);
+			let excluded = if uncovered.is_empty() {
+				Cow::Borrowed(excluded)
+			} else {
+				Cow::Owned([excluded, uncovered.as_slice()].concat())
+			};
 			let (task, attempt) = (&waiting.task, waiting.next_attempt);
 			if let Some(drawn) =
 				self.draw
-					.draw(model, excluded, &registry.randomness, task, attempt)
+					.draw(model, &excluded, &registry.randomness, task, attempt)
 			{
 				found = Some((waiting.clone(), drawn));
 				break;
@@ -630,12 +646,9 @@ impl Live {
 			total_weight: drawn.total_weight,
 		};
 		let pick_up_by_ms = now_ms.saturating_add(self.settings.pick_up_ms);
-		self.leases.insert(Lease::new(
-			waiting.seq,
-			assignment.clone(),
-			now_ms,
-			pick_up_by_ms,
-		));
+		let mut lease = Lease::new(waiting.seq, assignment.clone(), now_ms, pick_up_by_ms);
+		lease.pay = waiting.pay;
+		self.leases.insert(lease);
 		if let Some(miner) = self.miners.get_mut(&drawn.miner) {
 			miner.free_slots = miner.free_slots.saturating_sub(1);
 		}
@@ -674,7 +687,7 @@ impl Live {
 				spec: task.spec.clone().into(),
 				assignment: lease.assignment.clone(),
 				signature,
-				pay: Amount::default(),
+				pay: task.terms.pay(),
 			});
 			if let Some(miner) = self.miners.get(&lease.assignment.miner) {
 				miner.wake.notify_waiters();
@@ -710,6 +723,7 @@ impl Live {
 	/// Puts a task that waits in its place.
 	pub fn enqueue(&mut self, task: &TaskRow, stage: &Stage) {
 		let waiting = self.waiting(task, stage);
+		self.watch_cover(waiting.pay);
 		self.queue.insert(waiting);
 	}
 
@@ -729,6 +743,7 @@ impl Live {
 			failed_miners: stage.failed_miners.clone(),
 			until_ms: task.queue_until_ms,
 			draw_by_ms: terms::draw_by_ms(task.terms.deadline_ms, lease_ms),
+			pay: task.terms.pay().0,
 		}
 	}
 
@@ -755,6 +770,9 @@ impl Live {
 				self.queue.remove(task.seq);
 			},
 			_ => {},
+		}
+		if let Some(earned) = &transition.earned {
+			self.cover.earned(earned, task.terms.pay().0);
 		}
 		if let Some((miner, ending)) = ended {
 			self.judge(miner, *ending, now_ms);
@@ -895,10 +913,13 @@ fn share_ppm(weight: Balance, total: Balance) -> u32 {
 	(weight * WHOLE / total).min(WHOLE) as u32
 }
 
+mod cover;
 mod foresee;
 mod shared;
 
 pub use shared::Submitted;
+
+use cover::Cover;
 
 #[cfg(test)]
 mod tests;

@@ -14,7 +14,7 @@ use offchain_coordinator::{
 	flags::ConfigArgs,
 	http,
 	keys::commands::KeysArgs,
-	peers, retention, scheduler,
+	ledger, peers, retention, scheduler,
 	store::Place,
 	tls::Tls,
 	webhooks,
@@ -24,6 +24,7 @@ use std::{
 	net::SocketAddr,
 	path::PathBuf,
 	process::ExitCode,
+	sync::Arc,
 	time::Duration,
 };
 use tokio::{
@@ -61,6 +62,11 @@ enum Command {
 	Admin(Admin),
 	/// Makes, lists and revokes apps' API keys, also while the coordinator runs.
 	Keys(KeysArgs),
+	/// Checks that the books add up: what apps have paid, what miners have earned, what the chain says.
+	/// Also while the coordinator runs. Fails if anything does not.
+	Reconcile(ledger::commands::Reconcile),
+	/// Says how settlement stands, also while the coordinator runs.
+	Settlement(ledger::commands::Settlement),
 	/// Watches a running coordinator on this machine, until Ctrl-C.
 	Top(Top),
 }
@@ -84,6 +90,8 @@ fn main() -> ExitCode {
 		Command::Admin(admin) => ask(&admin),
 		Command::Keys(arguments) => keys(arguments),
 		Command::Top(top) => watch(&top),
+		Command::Reconcile(arguments) => reconcile(&arguments),
+		Command::Settlement(arguments) => settlement(&arguments),
 	};
 	match done {
 		Ok(()) => ExitCode::SUCCESS,
@@ -104,10 +112,14 @@ fn check_config(arguments: &ConfigArgs) -> ExitCode {
 		let config = &effective.config;
 		let key = load_worker_key(config.worker_key.as_deref(), WORKER_VARIABLE);
 		let key = key.err().map(|error| error.to_string());
+		let settlement_key = config.settlement_key.as_deref();
+		let settlement_key = settlement_key.map(|file| load_worker_key(Some(file), ""));
+		let settlement_key = settlement_key.and_then(|loaded| loaded.err());
 		let tls = config.tls().and_then(|files| files.check().err());
 		let artifacts = config.settings.artifacts.check().err();
 		let errors: Vec<String> = key
 			.into_iter()
+			.chain(settlement_key.map(|error| error.to_string()))
 			.chain(tls.map(|error| error.to_string()))
 			.chain(artifacts.map(|error| error.to_string()))
 			.collect();
@@ -155,6 +167,26 @@ fn keys(arguments: KeysArgs) -> anyhow::Result<()> {
 	Ok(())
 }
 
+fn store_at(place: &ledger::commands::Where) -> anyhow::Result<Place> {
+	let data_dir = data_dir(place.data_dir.clone())?;
+	Place::new(&place.store_url, &data_dir).map_err(|error| anyhow::anyhow!("--store-url {error}"))
+}
+
+fn reconcile(arguments: &ledger::commands::Reconcile) -> anyhow::Result<()> {
+	let place = store_at(&arguments.place)?;
+	let (text, is_well) = small_runtime()?.block_on(arguments.run(&place))?;
+	std::io::stdout().write_all(text.as_bytes())?;
+	anyhow::ensure!(is_well, "the books do not add up");
+	Ok(())
+}
+
+fn settlement(arguments: &ledger::commands::Settlement) -> anyhow::Result<()> {
+	let place = store_at(&arguments.place)?;
+	let text = small_runtime()?.block_on(arguments.run(&place))?;
+	std::io::stdout().write_all(text.as_bytes())?;
+	Ok(())
+}
+
 fn watch(top: &Top) -> anyhow::Result<()> {
 	small_runtime()?.block_on(top.run())
 }
@@ -186,9 +218,16 @@ async fn run(config: Config) -> anyhow::Result<()> {
 	let data_dir = data_dir(config.data_dir.clone())?;
 	let place = Place::new(&config.store_url, &data_dir).map_err(anyhow::Error::msg)?;
 	let settings = config.settings.clone();
+	let settlement_key = match config.settlement_key.as_deref() {
+		Some(file) => load_worker_key(Some(file), "")?,
+		None => key.clone(),
+	};
 	let coordinator = Coordinator::open_at(&place, &data_dir, key, settings, Clock::System)
 		.await
 		.with_context(|| format!("cannot start in {}", data_dir.display()))?;
+
+	let node = ledger::node::Node::new(config.chain.clone(), settlement_key);
+	coordinator.set_chain(Arc::new(node));
 
 	let tls = config.tls().map(Tls::open).transpose()?;
 	let listener = bind(config.listen, "listen").await?;
@@ -221,6 +260,7 @@ async fn run(config: Config) -> anyhow::Result<()> {
 	tokio::spawn(retention::run(coordinator.clone(), stop.clone()));
 	tokio::spawn(peers::run(coordinator.clone(), stop.clone()));
 	tokio::spawn(webhooks::run(coordinator.clone(), stop.clone()));
+	tokio::spawn(ledger::run(coordinator.clone(), stop.clone()));
 	if let Some(listener) = admin {
 		tracing::info!(address = %listener.local_addr()?, "the operator's interface");
 		tokio::spawn(admin::server::serve(

@@ -3,6 +3,7 @@
 
 use crate::{
 	clock::UnixMs,
+	ledger::MoneyMetrics,
 	live::MinerCounts,
 	state::Ending,
 	store::{Submitted, TaskRow, Transition},
@@ -126,6 +127,7 @@ pub struct Metrics {
 	finalized_ms: AtomicU64,
 	webhook_calls: IntCounterVec,
 	webhooks_waiting: IntGauge,
+	money: MoneyMetrics,
 }
 
 const SUBMITTED: &str = "submitted";
@@ -195,6 +197,24 @@ impl Metrics {
 				"webhooks_waiting",
 				"Webhooks that are still to be called or are being called.",
 			),
+			money: MoneyMetrics {
+				free: float_gauge(
+					"reserve_free_cuc",
+					"What is free in the reserve, in CUC, as of the last look by the process that settles.",
+				),
+				allotted: float_gauge("reserve_allotted_cuc", "What is allotted to miners, in CUC."),
+				waiting: gauge("eras_to_settle", "Eras that are over and not settled."),
+				missed: counter("eras_missed_total", "Eras that it became too late to settle."),
+				foreign: counter(
+					"foreign_settlements_total",
+					"Looks at the chain that found another root for an era than this store has.",
+				),
+				transactions: counters(
+					"settlement_transactions_total",
+					"Transactions for settlement, by what came of them.",
+					"outcome",
+				),
+			},
 			registry,
 		};
 		metrics.register(commits);
@@ -211,7 +231,7 @@ impl Metrics {
 		build
 			.with_label_values(&[env!("CARGO_PKG_VERSION")])
 			.set(1.0);
-		let all: [Box<dyn Collector>; 22] = [
+		let all: [Box<dyn Collector>; 28] = [
 			Box::new(build),
 			Box::new(self.tasks.clone()),
 			Box::new(self.draws.clone()),
@@ -234,6 +254,12 @@ impl Metrics {
 			Box::new(commits.writes.clone()),
 			Box::new(self.webhook_calls.clone()),
 			Box::new(self.webhooks_waiting.clone()),
+			Box::new(self.money.free.clone()),
+			Box::new(self.money.allotted.clone()),
+			Box::new(self.money.waiting.clone()),
+			Box::new(self.money.missed.clone()),
+			Box::new(self.money.foreign.clone()),
+			Box::new(self.money.transactions.clone()),
 		];
 		for collector in all {
 			self.registry.register(collector).expect(GOOD);
@@ -253,6 +279,10 @@ impl Metrics {
 		}
 		for outcome in ["delivered", "failed", "given_up"] {
 			self.webhook_calls.with_label_values(&[outcome]).inc_by(0);
+		}
+		for outcome in ["succeeded", "failed"] {
+			let counter = self.money.transactions.with_label_values(&[outcome]);
+			counter.inc_by(0);
 		}
 		for ending in Ending::ALL {
 			self.attempts_ended
@@ -302,6 +332,11 @@ impl Metrics {
 	/// An attempt's result stands.
 	pub fn done(&self, assigned_ms: UnixMs, now_ms: UnixMs) {
 		self.attempt.observe(seconds(assigned_ms, now_ms));
+	}
+
+	/// What is measured of settlement.
+	pub fn money(&self) -> &MoneyMetrics {
+		&self.money
 	}
 
 	/// A webhook was called.

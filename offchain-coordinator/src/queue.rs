@@ -17,7 +17,7 @@
 use crate::apps::AppId;
 use cuckoo_primitives::{
 	task::{Attempt, ModelHash, TaskId},
-	AccountId, H256,
+	AccountId, Balance, H256,
 };
 use std::{
 	cmp::Reverse,
@@ -54,6 +54,8 @@ pub struct Waiting {
 	pub until_ms: u64,
 	/// When a draw would come too late for its deadline.
 	pub draw_by_ms: u64,
+	/// What its miner earns.
+	pub pay: Balance,
 }
 
 /// Work in pixel-steps on the queue's clock. Signed: a task that comes back can take a tag below zero.

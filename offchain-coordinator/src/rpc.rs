@@ -145,14 +145,12 @@ impl TaskRpcServer for Rpc {
 	}
 
 	async fn channel_status(&self, channel: ChannelId) -> RpcResult<ChannelStatus> {
-		Err(ApiError::new(ErrorCode::ChannelNotFound)
-			.about(channel.to_string())
-			.into())
+		Ok(self.0.channel_status(channel).await?)
 	}
 
 	async fn account_status(&self, extensions: &Extensions) -> RpcResult<AccountStatus> {
-		self.0.app(caller(extensions)?).await?;
-		Err(ApiError::new(ErrorCode::ApiKeyInvalid).into())
+		let app = self.0.app(caller(extensions)?).await?;
+		Ok(self.0.account_status(&app).await?)
 	}
 
 	async fn coordinator_info(&self) -> RpcResult<CoordinatorInfo> {
@@ -214,11 +212,15 @@ impl MinerRpcServer for Rpc {
 		Ok(self.0.submit(submit).await?)
 	}
 
-	async fn miner_vouchers(&self, _: H256) -> RpcResult<Vec<SignedVoucher>> {
-		Ok(Vec::new())
+	async fn miner_vouchers(&self, token: H256) -> RpcResult<Vec<SignedVoucher>> {
+		Ok(self.0.vouchers(token).await?)
 	}
 
-	async fn settlement_proof(&self, _: EraIndex, _: AccountId) -> RpcResult<SettlementProof> {
-		Err(ApiError::new(ErrorCode::SettlementNotFound).into())
+	async fn settlement_proof(
+		&self,
+		era: EraIndex,
+		miner: AccountId,
+	) -> RpcResult<SettlementProof> {
+		Ok(self.0.settlement_proof(era, &miner).await?)
 	}
 }

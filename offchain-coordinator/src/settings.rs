@@ -1,6 +1,6 @@
 //! What an operator can set.
 
-use crate::{artifacts::Place, price::Prices, webhooks::Rules};
+use crate::{artifacts::Place, ledger, price::Prices, webhooks::Rules};
 use cuckoo_primitives::Balance;
 
 /// How long a miner stays eligible after its last poll.
@@ -42,6 +42,8 @@ pub struct Settings {
 	pub artifacts: Place,
 	/// What tasks cost.
 	pub prices: Prices,
+	/// How it settles.
+	pub settlement: ledger::Settings,
 	/// Which webhooks are called.
 	pub webhooks: Rules,
 	/// The model for requests that name none: its hash or name.
@@ -82,6 +84,7 @@ impl Default for Settings {
 			artifact_retention_ms: 0,
 			artifacts: Place::DataDir,
 			prices: Prices::default(),
+			settlement: ledger::Settings::default(),
 			webhooks: Rules::default(),
 			default_model: None,
 			require_api_key: false,

@@ -1,6 +1,6 @@
 //! What was agreed on with an app when its task was accepted.
 
-use crate::clock::UnixMs;
+use crate::{clock::UnixMs, ledger::Payment};
 use cuckoo_coordinator_api::{
 	error::{ApiError, ErrorCode},
 	Amount,
@@ -15,6 +15,17 @@ pub struct Terms {
 	pub deadline_ms: Option<UnixMs>,
 	/// What is called when it has ended.
 	pub webhook: Option<String>,
+	/// How it is paid for; `None` if it costs nothing, or was accepted before anything was charged.
+	pub payment: Option<Payment>,
+}
+
+impl Terms {
+	/// What the task's miner earns.
+	pub fn pay(&self) -> Amount {
+		self.payment
+			.as_ref()
+			.map_or(Amount::default(), |payment| payment.pay)
+	}
 }
 
 /// The last moment of a draw of a task with this deadline, if its lease takes so long: the lease ends by

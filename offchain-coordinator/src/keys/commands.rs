@@ -3,9 +3,11 @@
 use super::{Entry, Keys, KeysError, Limits};
 use crate::{
 	clock::UnixMs,
+	ledger::Purse,
 	store::{Place, SQLITE},
 };
 use clap::{Args, Subcommand};
+use cuckoo_coordinator_api::Amount;
 use std::path::PathBuf;
 
 /// `keys` with what follows it.
@@ -41,6 +43,19 @@ pub enum KeysCommand {
 	List,
 	/// Prints the secret with which calls of an app's webhooks are signed. It changes with the key.
 	WebhookSecret {
+		/// The app's name.
+		name: String,
+	},
+	/// Adds to an app's balance, from which it pays for its tasks, and prints what it then has. Put as much
+	/// into the reserve on chain: miners are paid from there.
+	Credit {
+		/// The app's name.
+		name: String,
+		/// How much, in CUC with up to 12 decimals.
+		amount: String,
+	},
+	/// Prints an app's balance, what is held for its tasks, and what they have cost.
+	Balance {
 		/// The app's name.
 		name: String,
 	},
@@ -93,6 +108,11 @@ impl KeysCommand {
 				output: format!("{}\n", keys.webhook_secret(&name)?.reveal()),
 				note: None,
 			}),
+			Self::Credit { name, amount } => {
+				let Amount(amount) = Amount::from_cuc(&amount).ok_or(KeysError::Amount)?;
+				Ok(money(keys.credit(&name, amount)?))
+			},
+			Self::Balance { name } => Ok(money(keys.balance(&name)?)),
 			Self::Revoke { name } => {
 				keys.revoke(&name, now_ms)?;
 				let note = format!(
@@ -104,6 +124,20 @@ impl KeysCommand {
 				})
 			},
 		}
+	}
+}
+
+fn money(purse: Purse) -> Reply {
+	let cuc = |amount| Amount(amount).to_cuc();
+	let (balance, held, spent) = (purse.available(), purse.held, purse.spent);
+	Reply {
+		output: format!(
+			"balance {}\theld {}\tspent {}\n",
+			cuc(balance),
+			cuc(held),
+			cuc(spent)
+		),
+		note: None,
 	}
 }
 

@@ -39,6 +39,7 @@ impl Live {
 			failed_miners: Vec::new(),
 			until_ms: UnixMs::MAX,
 			draw_by_ms: UnixMs::MAX,
+			pay: 0,
 		};
 		(self.queue.before(&waiting), self.eta_waiting_ms(&waiting))
 	}

@@ -97,6 +97,7 @@ impl Live {
 		lease.due_ms = due_ms;
 		lease.pick_up_by_ms = None;
 		lease.started = task.state == TaskState::Running;
+		lease.pay = task.terms.pay().0;
 		self.leases.insert(lease);
 		self.drawn(task, signature);
 	}
@@ -125,6 +126,7 @@ impl Live {
 			let new = self.waiting(task, stage);
 			if self.queue.get(task.seq).map(|it| it.next_attempt) != Some(new.next_attempt) {
 				self.queue.remove(task.seq);
+				self.watch_cover(new.pay);
 				self.queue.insert(new);
 			}
 		}

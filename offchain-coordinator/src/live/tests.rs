@@ -340,7 +340,12 @@ impl World {
 		};
 		(task.state, task.attempt) = (after.state, after.attempt);
 		self.tasks.insert(id, (task.clone(), after.clone()));
-		let transition = Transition { task, after, ended };
+		let transition = Transition {
+			task,
+			after,
+			ended,
+			earned: None,
+		};
 		self.live.apply(&transition, self.now_ms);
 	}
 

@@ -24,6 +24,7 @@ fn waiting(seq: i64, from: u8, pixel_steps: u64) -> Waiting {
 		failed_miners: Vec::new(),
 		until_ms: 100,
 		draw_by_ms: u64::MAX,
+		pay: 0,
 	}
 }
 

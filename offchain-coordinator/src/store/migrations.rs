@@ -23,6 +23,10 @@ const ALL: &[Migration] = &[
 		"0003_webhooks",
 		include_str!("../../migrations/0003_webhooks.sql"),
 	),
+	(
+		"0004_ledger",
+		include_str!("../../migrations/0004_ledger.sql"),
+	),
 ];
 
 /// What PostgreSQL calls otherwise, in the order in which it is replaced.

@@ -12,7 +12,9 @@
 //! ([`Store::open_inline`]).
 
 mod apps;
+mod books;
 mod history;
+mod ledger;
 mod migrations;
 mod operations;
 mod peers;
@@ -31,7 +33,11 @@ mod tests;
 mod webhooks;
 mod writer;
 
+pub(crate) use books::books;
+pub use books::{Books, Costs, EarningsRow, PurseRow};
 pub use history::Past;
+pub(crate) use ledger::{balance, credit};
+pub use ledger::{ChannelRow, Earned, EraRow, EraState, Short, TakenVoucher};
 pub use peers::{Change, News, Notice, Taken};
 pub use postgres::PASSWORD_VARIABLE;
 pub use retention::{Removed, BATCH as RETENTION_BATCH};

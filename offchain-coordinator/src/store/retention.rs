@@ -2,7 +2,7 @@
 //! the writer is never held for long.
 
 use super::{
-	ended_states,
+	ended_states, ledger,
 	rows::{read_ms, stored_ms},
 	sql::{values, Row, Sql},
 	tasks::read_chain,
@@ -102,7 +102,10 @@ fn remove_task(
 	artifacts.extend(sql.rows(results, task, artifact)?);
 	let attempts = "DELETE FROM attempts WHERE task = $1 RETURNING list_chain";
 	chains.extend(sql.rows(attempts, task, |row| row.get::<i64>("list_chain"))?);
-	sql.execute("DELETE FROM tasks WHERE id = $1", task)?;
+	let delete = "DELETE FROM tasks WHERE id = $1 RETURNING payer, pay, price, miner, earned_era";
+	if let Some(removed) = sql.row(delete, task)? {
+		ledger::forget(sql, &removed)?;
+	}
 	webhooks::remove(sql, id)?;
 	Ok(())
 }

@@ -1,7 +1,13 @@
 //! Rows of the store as types.
 
 use super::{sql::Row, Result, StoreError};
-use crate::{apps::AppId, clock::UnixMs, state::Ending, terms::Terms};
+use crate::{
+	apps::AppId,
+	clock::UnixMs,
+	ledger::{Payer, Payment},
+	state::Ending,
+	terms::Terms,
+};
 use cuckoo_coordinator_api::{
 	task::{ModelInfo, TaskState},
 	Amount,
@@ -77,9 +83,20 @@ impl TaskRow {
 				price: Amount(row.decode("price")?),
 				deadline_ms: row.get::<Option<i64>>("deadline_ms")?.map(read_ms),
 				webhook: row.get("webhook")?,
+				payment: payment(row)?,
 			},
 		})
 	}
+}
+
+fn payment(row: &Row) -> Result<Option<Payment>> {
+	let Some(payer) = row.get::<Option<String>>("payer")? else {
+		return Ok(None);
+	};
+	Ok(Some(Payment {
+		payer: Payer::parse(&payer).ok_or(StoreError::Corrupt("payer"))?,
+		pay: Amount(row.decode("pay")?),
+	}))
 }
 
 /// One draw and what became of it.

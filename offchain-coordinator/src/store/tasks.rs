@@ -1,10 +1,11 @@
 //! Tasks in the store: acceptance, the compare-and-set of every transition, and recovery.
 
 use super::{
+	ledger::{self, Earned, Short, TakenVoucher},
 	open_states,
 	peers::Notice,
 	rows::{stored_ms, AttemptRow, ResultRow, TaskRow},
-	sql::{scale, values, Dialect, Row, Sql},
+	sql::{scale, values, Dialect, Row, Sql, Value},
 	webhooks, Result, Store, StoreError, TransitionRefused, TransitionResult,
 };
 use crate::{
@@ -19,7 +20,7 @@ use cuckoo_primitives::{
 	draw::Eligible,
 	signing::ResultCommitment,
 	task::{Attempt, TaskId, TaskSpec},
-	AccountId, WorkerSignature, H256,
+	AccountId, EraIndex, WorkerSignature, H256,
 };
 
 /// A task to be accepted.
@@ -45,6 +46,8 @@ pub struct NewTask {
 	pub max_wait_ms: Option<u64>,
 	/// What is agreed on.
 	pub terms: Terms,
+	/// The voucher that pays, if a channel does.
+	pub voucher: Option<Box<TakenVoucher>>,
 }
 
 /// How a submit of a task went.
@@ -60,6 +63,8 @@ pub enum Submitted {
 	WebhooksBehind,
 	/// Another app has given the key, for the same spec: the two tasks would have one id.
 	IdTaken,
+	/// Its price cannot be held.
+	Short(Short),
 }
 
 /// What a transition brings with it, in the same transaction.
@@ -83,7 +88,13 @@ pub enum Extra {
 		/// The artifact's size.
 		bytes: u64,
 	},
-	/// With `Accept`, `Fail` and `Cancel`: how the attempt ended.
+	/// With `Accept`: the era of the last finalized block, for which the miner earns. It can be left out
+	/// for a task that nobody pays for.
+	Done {
+		/// The era.
+		era: Option<EraIndex>,
+	},
+	/// With `Fail` and `Cancel`: how the attempt ended.
 	End {
 		/// How.
 		ending: Ending,
@@ -105,6 +116,8 @@ pub struct Transition {
 	pub after: Stage,
 	/// The miner whose attempt ended by it, and how.
 	pub ended: Option<(AccountId, Ending)>,
+	/// What the miner has earned in the era with this task, which it was paid for.
+	pub earned: Option<Earned>,
 }
 
 /// A task that had not ended when the coordinator stopped.
@@ -238,12 +251,24 @@ fn submit(sql: &mut dyn Sql, new: &NewTask, now_ms: UnixMs) -> Result<Submitted>
 	if new.terms.webhook.is_some() && webhooks::are_too_many(sql, &new.app)? {
 		return Ok(Submitted::WebhooksBehind);
 	}
+	let payment = new.terms.payment.as_ref();
+	let hold = match payment {
+		None => None,
+		Some(payment) => {
+			let (voucher, price) = (new.voucher.as_deref(), new.terms.price.0);
+			match ledger::hold(sql, &payment.payer, voucher, price)? {
+				Ok(hold) => Some(hold),
+				Err(short) => return Ok(Submitted::Short(short)),
+			}
+		},
+	};
 	let spec_hash = new.spec.hash();
 	let inserted = sql.row(
 		"INSERT INTO tasks (id, app, nonce, idempotency_key, request_hash, spec, spec_hash, \
 		 priority, state, created_ms, updated_ms, queue_until_ms, max_wait_ms, \
-		 price, deadline_ms, webhook) \
-		 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'queued', $9, $9, $10, $11, $12, $13, $14) \
+		 price, deadline_ms, webhook, payer, pay) \
+		 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'queued', $9, $9, $10, $11, $12, $13, $14, $15, \
+		 $16) \
 		 ON CONFLICT (id) DO NOTHING RETURNING seq",
 		values![
 			scale(&new.id),
@@ -260,11 +285,16 @@ fn submit(sql: &mut dyn Sql, new: &NewTask, now_ms: UnixMs) -> Result<Submitted>
 			scale(&new.terms.price.0),
 			new.terms.deadline_ms.map(stored_ms),
 			new.terms.webhook.as_ref(),
+			payment.map(|payment| Value::Text(payment.payer.to_string())),
+			payment.map(|payment| scale(&payment.pay.0)),
 		],
 	)?;
 	let Some(row) = inserted else {
 		return Ok(Submitted::IdTaken);
 	};
+	if let Some(hold) = hold {
+		hold.put(sql)?;
+	}
 	let task = TaskRow {
 		seq: row.get("seq")?,
 		id: new.id,
@@ -384,20 +414,35 @@ fn transition(
 			let attempt = after.attempt.ok_or(StoreError::Corrupt("attempt"))?;
 			insert_result(sql, id, attempt, commitment, signature, *bytes, now_ms)?;
 		},
-		Extra::End { ending, reason, .. } => {
+		Extra::Done { .. } | Extra::End { .. } => {
+			let (ending, reason) = match extra {
+				Extra::End { ending, reason, .. } => (*ending, reason.as_deref()),
+				_ => (Ending::Done, None),
+			};
 			// A task that is cancelled while it waits has no attempt to end.
 			if let (Some(attempt), Some(miner), true) = (task.attempt, &task.miner, worked) {
-				end_attempt(sql, id, attempt, *ending, reason.as_deref(), now_ms)?;
-				count(sql, miner, *ending)?;
-				ended = Some((miner.clone(), *ending));
+				end_attempt(sql, id, attempt, ending, reason, now_ms)?;
+				count(sql, miner, ending)?;
+				ended = Some((miner.clone(), ending));
 			}
 		},
 	}
+	let mut earned = None;
 	if after.state.is_final() {
 		webhooks::insert(sql, &task, now_ms)?;
+		let era = match extra {
+			Extra::Done { era } => *era,
+			_ => None,
+		};
+		earned = ledger::end(sql, &task, era)?;
 	}
 	sql.tell(notice(&task));
-	Ok(Ok(Transition { task, after, ended }))
+	Ok(Ok(Transition {
+		task,
+		after,
+		ended,
+		earned,
+	}))
 }
 
 /// What other processes are told of a task that has changed.
@@ -501,7 +546,7 @@ fn change(
 			new.queue_until_ms = own_limit_ms.unwrap_or(u64::MAX).min(*queue_until_ms);
 		},
 		Extra::Reason(reason) => new.reason = Some(reason.clone()),
-		Extra::None | Extra::Draw { .. } | Extra::Result { .. } => {},
+		Extra::None | Extra::Draw { .. } | Extra::Result { .. } | Extra::Done { .. } => {},
 	}
 	let changed = sql.execute(
 		"UPDATE tasks SET state = $1, reason = $2, updated_ms = $3, queue_until_ms = $4 \

@@ -99,6 +99,7 @@ async fn the_openrpc_document_names_every_method_and_every_field() {
 		deadline_ms: Some(i64::MAX),
 		max_price: Some(Amount(1)),
 		webhook: Some("https://app.example/".into()),
+		payment: None,
 	};
 	check("SubmitOptions", &options);
 	let quote = server

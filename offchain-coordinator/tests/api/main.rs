@@ -11,6 +11,7 @@ mod examples;
 mod flow;
 mod harness;
 mod leases;
+mod money;
 mod monitoring;
 mod on_postgres;
 mod openai;
