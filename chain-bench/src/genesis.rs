@@ -1,4 +1,4 @@
-//! The states that are measured: 120 validators for 100 seats, a number of miners and voters, and one miner for whom
+//! The states that are measured: 120 validators for 100 seats, a coordinator, a number of miners and voters, and one miner for whom
 //! every voter votes, the *giant*.
 //!
 //! Every voter has two votes: one for a miner of the crowd, in turn, and one for the giant. The
@@ -67,6 +67,8 @@ impl Size {
 /// Who an account is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Party {
+	/// The coordinator that settles.
+	Coordinator,
 	/// The miner with all the voters.
 	Giant,
 	/// A miner of the crowd.
@@ -80,6 +82,7 @@ pub enum Party {
 impl Party {
 	fn name(self) -> String {
 		match self {
+			Party::Coordinator => "coordinator".into(),
 			Party::Giant => "giant".into(),
 			Party::Miner(number) => format!("miner-{number}"),
 			Party::Validator(number) => format!("validator-{number}"),
@@ -160,7 +163,11 @@ fn operators(size: Size) -> Vec<GenesisOperator> {
 	});
 	let miners = (0..size.miners).map(|number| operator(Party::Miner(number), Role::Miner));
 	let giant = operator(Party::Giant, Role::Miner);
-	validators.chain([giant]).chain(miners).collect()
+	let coordinator = operator(Party::Coordinator, Role::Coordinator);
+	validators
+		.chain([coordinator, giant])
+		.chain(miners)
+		.collect()
 }
 
 fn votes(size: Size) -> Vec<GenesisVote> {
@@ -360,7 +367,7 @@ mod tests {
 			leavers: 18,
 		};
 		let state = build(size).unwrap();
-		let operators = VALIDATORS + 1 + size.miners;
+		let operators = VALIDATORS + 2 + size.miners;
 		let count = |map| Entries::of_map(&state, map).count as u32;
 		assert_eq!(count("Operators"), operators);
 		// Every operator has one in its own pool, every voter two, less those that were taken back.

@@ -8,6 +8,7 @@
 //!   code) and times pieces of work on it.
 //! - [`pieces`] are those pieces: the runtime's native code behind a vote, a slash, a session's end.
 //! - [`compare`] runs them in turns on the large state and on a nearly empty one.
+//! - [`settlement`] posts an era of many miners on such a state, and claims from it.
 //! - [`load`] starts a node and sends it more signed transactions than it can take.
 //!
 //! Each result is a line `figure: NAME VALUE UNIT` on standard output. What cannot be measured is an
@@ -24,3 +25,4 @@ pub mod database;
 pub mod genesis;
 pub mod load;
 pub mod pieces;
+pub mod settlement;

@@ -8,6 +8,7 @@ use cuckoo_chain_bench::{
 	genesis::{self, Entries, Size, VALIDATORS},
 	load,
 	pieces::{self, Piece, CALLS},
+	settlement,
 };
 use cuckoo_figures::{print, Unit};
 use std::{
@@ -23,7 +24,12 @@ struct Cli {
 	command: Option<Part>,
 
 	/// Miners of the large state.
-	#[arg(long, default_value_t = 100_000, global = true)]
+	#[arg(
+		long,
+		default_value_t = 100_000,
+		global = true,
+		overrides_with = "miners"
+	)]
 	miners: u32,
 
 	/// Accounts that vote in the large state: each for one of the miners, and for one more that has
@@ -51,6 +57,12 @@ enum Part {
 	State,
 	/// Transactions a second of a running node.
 	Load,
+	/// An era of many miners settled and claimed. Not among everything.
+	Settlement {
+		/// How many tasks the miners have done.
+		#[arg(long, default_value_t = 1_000_000)]
+		tasks: u32,
+	},
 }
 
 /// How often all miners are rewarded.
@@ -58,6 +70,9 @@ const ERA_ROUNDS: u32 = 3;
 
 fn main() -> anyhow::Result<()> {
 	let cli = Cli::parse();
+	if let Some(Part::Settlement { tasks }) = cli.command {
+		return measure_settlement(&cli, tasks);
+	}
 	if cli.command != Some(Part::Load) {
 		measure_state(&cli)?;
 	}
@@ -73,6 +88,18 @@ fn main() -> anyhow::Result<()> {
 		tokio::runtime::Runtime::new()?.block_on(load::run(&options))?;
 	}
 	Ok(())
+}
+
+fn measure_settlement(cli: &Cli, tasks: u32) -> anyhow::Result<()> {
+	let size = Size {
+		miners: cli.miners,
+		..Size::NEARLY_EMPTY
+	};
+	pieces::check(size)?;
+	let folder = tempfile::Builder::new().prefix("cuckoo-bench-").tempdir()?;
+	let built = build(folder.path(), size)?;
+	let database = Database::open(&built.folder)?;
+	settlement::measure(&database, size, tasks, cli.rounds)
 }
 
 fn measure_state(cli: &Cli) -> anyhow::Result<()> {

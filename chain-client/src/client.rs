@@ -211,6 +211,11 @@ impl ChainClient {
 		Ok(SettlementAt::new(self.at_finalized().await?))
 	}
 
+	/// Reads of settlement as of a block.
+	pub async fn settlement_at(&self, block: BlockRef) -> Result<SettlementAt, Error> {
+		Ok(SettlementAt::new(self.open(block).await?))
+	}
+
 	/// Who validates in a block's session, by their index as BABE's authorities.
 	pub async fn validators_at(&self, block_hash: H256) -> Result<Vec<AccountId>, Error> {
 		self.snapshot_at(block_hash).await?.validators().await

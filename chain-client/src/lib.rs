@@ -32,6 +32,7 @@ pub use error::Error;
 pub use follower::{follow, follow_chain, Follower, Status};
 pub use registry::{BlockRef, Operator, Registry};
 pub use settlement::{
-	Allotment, Channel, Reserve, Settlement, SettlementAt, SettlementCall, SettlementParams, Split,
+	Allotment, Channel, Moved, Pot, Reserve, Settlement, SettlementAt, SettlementCall,
+	SettlementParams, Split,
 };
 pub use snapshot::{Position, StakingInfo, Unbonding};

@@ -1,7 +1,7 @@
 //! The runtime's types, generated at compile time from the checked-in metadata, and the check that a
 //! node's runtime has the same ones.
 
-use crate::{error::Error, settlement};
+use crate::error::Error;
 use cuckoo_primitives::{AccountId, Role};
 use subxt::{
 	client::{ClientAtBlock, OfflineClientAtBlockT},
@@ -186,7 +186,7 @@ pub(crate) fn check<C: OfflineClientAtBlockT<SubstrateConfig>>(
 			))
 			.is_ok(),
 	);
-	settlement::check(at, &mut need);
+	crate::settlement::check(at, &mut need);
 
 	if differs.is_empty() {
 		Ok(())

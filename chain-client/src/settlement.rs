@@ -1,5 +1,9 @@
 //! Settlement: what the chain holds of it at one block, and the calls to it.
 
+mod audit;
+
+pub use audit::{Moved, Pot};
+
 use crate::{
 	call::Call,
 	error::Error,
@@ -9,6 +13,7 @@ use crate::{
 		runtime_types::{
 			bounded_collections::bounded_vec::BoundedVec, pallet_cuckoo_settlement::split,
 		},
+		settlement::events::ChannelOpened,
 		storage, tx,
 	},
 	snapshot::{block_ref, cannot_read, AtBlock},
@@ -336,6 +341,20 @@ impl SettlementAt {
 		}))
 	}
 
+	/// The channels that an app has opened in this very block.
+	pub async fn opened_by(&self, app: &AccountId) -> Result<Vec<ChannelId>, Error> {
+		const WHAT: &str = "a block's events";
+		let events = self.at.events().fetch().await.map_err(cannot_read(WHAT))?;
+		let mut channels = Vec::new();
+		for opened in events.find::<ChannelOpened>() {
+			let opened = opened.map_err(cannot_read(WHAT))?;
+			if opened.app.0 == *app {
+				channels.push(opened.channel);
+			}
+		}
+		Ok(channels)
+	}
+
 	/// A coordinator's reserve; nothing where there is none.
 	pub async fn reserve(&self, coordinator: &AccountId) -> Result<Reserve, Error> {
 		const WHAT: &str = "a reserve";
@@ -505,6 +524,12 @@ pub(crate) fn check<C: OfflineClientAtBlockT<SubstrateConfig>>(
 	);
 
 	let (read, all) = (at.constants(), constants().settlement());
+	let opened = at
+		.metadata_ref()
+		.pallet_by_name("Settlement")
+		.and_then(|pallet| pallet.event_variants())
+		.is_some_and(|events| events.iter().any(|event| event.name == "ChannelOpened"));
+	entry("ChannelOpened", opened);
 	entry("PostEras", read.validate(all.post_eras()).is_ok());
 	entry("ClaimEras", read.validate(all.claim_eras()).is_ok());
 	entry(

@@ -3,8 +3,8 @@
 use crate::population::{self, GENESIS};
 use anyhow::Context;
 use offchain_coordinator::{
-	clock::Clock, coordinator::Coordinator, http, peers, scheduler, settings::Settings,
-	store::Place,
+	clock::Clock, connections::Bounds, coordinator::Coordinator, http, peers, scheduler,
+	settings::Settings, store::Place,
 };
 use std::{net::SocketAddr, path::Path, sync::Arc};
 use tokio::{net::TcpListener, task::JoinHandle};
@@ -52,7 +52,7 @@ impl Server {
 			tokio::spawn(http::serve(
 				coordinator.clone(),
 				listener,
-				MAX_CONNECTIONS,
+				Bounds::of(MAX_CONNECTIONS),
 				stop.clone(),
 			)),
 		];

@@ -3,6 +3,7 @@
 use crate::{evidence::Evidence, Error, Result};
 use cuckoo_coordinator_api::{
 	limits::MAX_ARTIFACT_BYTES,
+	payment::ChannelPayment,
 	rpc::TaskRpcClient,
 	task::{SubmitOptions, TaskRequest, TaskState, TaskStatus},
 };
@@ -58,6 +59,21 @@ impl App {
 	pub async fn submit(&self, spec: TaskRequest, key: impl Into<String>) -> Result<TaskStatus> {
 		let options = SubmitOptions {
 			idempotency_key: Some(key.into()),
+			..SubmitOptions::default()
+		};
+		Ok(self.rpc.task_submit(spec, Some(options)).await?)
+	}
+
+	/// Submits a task under an idempotency key and pays for it through a channel.
+	pub async fn submit_paid(
+		&self,
+		spec: TaskRequest,
+		key: impl Into<String>,
+		payment: ChannelPayment,
+	) -> Result<TaskStatus> {
+		let options = SubmitOptions {
+			idempotency_key: Some(key.into()),
+			payment: Some(payment),
 			..SubmitOptions::default()
 		};
 		Ok(self.rpc.task_submit(spec, Some(options)).await?)

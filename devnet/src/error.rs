@@ -74,6 +74,12 @@ pub enum Error {
 	/// The node refused a call, could not be reached or gave nonsense.
 	#[error("node: {0}")]
 	Node(String),
+	/// The chain refused a transaction or a read.
+	#[error("chain: {0}")]
+	Chain(#[from] cuckoo_chain_client::Error),
+	/// Money did not go where it should.
+	#[error("{0}")]
+	Money(String),
 	/// An artifact could not be fetched.
 	#[error("artifact: {0}")]
 	Artifact(String),

@@ -52,6 +52,11 @@ impl DevKey {
 		pair(&self.uri)
 	}
 
+	/// The key pair's public half, as what signs and is no account.
+	pub fn pair_public(&self) -> WorkerId {
+		self.pair().public()
+	}
+
 	/// The account.
 	pub fn account(&self) -> AccountId {
 		AccountId::new(self.pair().public().0)

@@ -7,6 +7,7 @@
 //! - [`App`] is what an app does: submit a task, wait, fetch the picture.
 //! - [`evidence`] checks a finished task against what was signed and what the chain says, without
 //!   trusting the coordinator: the draw, both signatures, the picture's hash.
+//! - [`money`] opens channels, fills reserves, and waits for what a paid task leaves on the chain.
 //! - [`report`] tells that as a readable account and as JSON; the binary `cuckoo-demo` prints it.
 //!
 //! The end-to-end tests in `tests/` use the same parts.
@@ -19,6 +20,7 @@ mod error;
 pub mod evidence;
 mod folder;
 pub mod keys;
+pub mod money;
 mod network;
 mod node_rpc;
 mod ports;

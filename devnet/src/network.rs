@@ -32,6 +32,8 @@ const END_GRACE: Duration = Duration::from_secs(10);
 const MINER_GRACE: Duration = Duration::from_secs(2);
 /// Longest wait for `verify-draw`.
 const VERIFY_TIMEOUT: Duration = Duration::from_secs(30);
+/// Longest wait for `claim`, whose transactions wait for finalized blocks.
+const CLAIM_TIMEOUT: Duration = Duration::from_secs(60);
 /// How often the miners are looked at while waiting for them.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
@@ -42,6 +44,8 @@ pub struct Options {
 	pub binaries: Binaries,
 	/// The miners' model folder.
 	pub model: PathBuf,
+	/// The chain, as `cuckoo-node --chain` names it: `dev`, or `fast`, whose eras have 20 seconds.
+	pub chain: &'static str,
 	/// More arguments of `offchain-coordinator run`.
 	pub coordinator_args: Vec<String>,
 	/// More arguments of `offchain-miner run`.
@@ -56,6 +60,7 @@ impl Options {
 		Ok(Self {
 			binaries: Binaries::find()?,
 			model,
+			chain: "dev",
 			coordinator_args: Vec::new(),
 			miner_args: Vec::new(),
 			keep: false,
@@ -146,8 +151,8 @@ impl Network {
 		task: TaskId,
 		idempotency_key: &str,
 	) -> Result<String> {
-		let what = || "offchain-miner verify-draw".to_owned();
-		let run = tokio::process::Command::new(&self.options.binaries.miner)
+		let mut command = tokio::process::Command::new(&self.options.binaries.miner);
+		command
 			.arg("verify-draw")
 			.args([
 				"--coordinator-url",
@@ -156,34 +161,21 @@ impl Network {
 				&self.node_url(),
 			])
 			.args(["--idempotency-key", idempotency_key])
-			.arg(task.to_string())
-			.env("NO_COLOR", "1")
-			.stdin(Stdio::null())
-			.kill_on_drop(true)
-			.output();
-		let timeout = |_| Error::Timeout {
-			what: "an answer".to_owned(),
-			after: VERIFY_TIMEOUT,
-			name: what(),
-			tail: String::new(),
-		};
-		let output = tokio::time::timeout(VERIFY_TIMEOUT, run)
-			.await
-			.map_err(timeout)?
-			.map_err(Error::io(what()))?;
-		let said = String::from_utf8_lossy(&output.stdout)
-			.trim_end()
-			.to_owned();
-		if output.status.success() {
-			return Ok(said);
-		}
-		let complaint = String::from_utf8_lossy(&output.stderr).into_owned();
-		let tail = format!("{said}\n{complaint}");
-		Err(Error::Exited {
-			name: what(),
-			status: output.status.to_string(),
-			tail,
-		})
+			.arg(task.to_string());
+		said("offchain-miner verify-draw", command, VERIFY_TIMEOUT).await
+	}
+
+	/// Has a miner claim what it has earned, by `offchain-miner claim` and its operator's key; returns what
+	/// that printed.
+	pub async fn claim(&self, miner: &DevKey) -> Result<String> {
+		let mut command = tokio::process::Command::new(&self.options.binaries.miner);
+		command
+			.arg("claim")
+			.args(["--chain", &self.node_url()])
+			.arg("--data-dir")
+			.arg(self.folder.sub(&miner.name())?)
+			.env("CUCKOO_ACCOUNT_URI", miner.uri());
+		said("offchain-miner claim", command, CLAIM_TIMEOUT).await
 	}
 
 	/// Where data and logs are.
@@ -426,7 +418,7 @@ impl Network {
 			return Ok(path);
 		}
 		let export = tokio::process::Command::new(&self.options.binaries.node)
-			.args(["export-chain-spec", "--chain", "dev"])
+			.args(["export-chain-spec", "--chain", self.options.chain])
 			.stdin(Stdio::null())
 			.kill_on_drop(true)
 			.output();
@@ -449,4 +441,35 @@ impl Network {
 			.map_err(Error::io(format!("chain specification {}", path.display())))?;
 		Ok(path)
 	}
+}
+
+/// Runs a command to its end; what it printed, or an error with that.
+async fn said(what: &str, mut command: tokio::process::Command, limit: Duration) -> Result<String> {
+	let run = command
+		.env("NO_COLOR", "1")
+		.stdin(Stdio::null())
+		.kill_on_drop(true)
+		.output();
+	let timeout = |_| Error::Timeout {
+		what: "an answer".to_owned(),
+		after: limit,
+		name: what.to_owned(),
+		tail: String::new(),
+	};
+	let output = tokio::time::timeout(limit, run)
+		.await
+		.map_err(timeout)?
+		.map_err(Error::io(what))?;
+	let said = String::from_utf8_lossy(&output.stdout)
+		.trim_end()
+		.to_owned();
+	if output.status.success() {
+		return Ok(said);
+	}
+	let complaint = String::from_utf8_lossy(&output.stderr).into_owned();
+	Err(Error::Exited {
+		name: what.to_owned(),
+		status: output.status.to_string(),
+		tail: format!("{said}\n{complaint}"),
+	})
 }

@@ -6,7 +6,8 @@ use cuckoo_chain_client::{BlockRef, Operator, Registry};
 use cuckoo_coordinator_api::{task::Spec, Amount};
 use cuckoo_primitives::{
 	task::{Attempt, TaskId},
-	AccountId, Balance, BlockNumber, WorkerId, H256,
+	voucher::ChannelId,
+	AccountId, Balance, BlockNumber, EraIndex, WorkerId, H256,
 };
 use serde::Serialize;
 use std::{
@@ -33,6 +34,9 @@ pub struct Report {
 	pub signed: Vec<Signed>,
 	/// What the chain knows.
 	pub chain: OnChain,
+	/// Who paid and who earned, unless nobody waited for that.
+	#[serde(skip_serializing_if = "Option::is_none")]
+	pub money: Option<Money>,
 	/// How long things took.
 	pub seconds: Seconds,
 }
@@ -158,6 +162,41 @@ pub struct Stake {
 	pub votes: Amount,
 }
 
+/// What the task paid to whom.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Money {
+	/// The app's channel.
+	pub channel: ChannelId,
+	/// What the task cost.
+	pub price: Amount,
+	/// The era in which the miner earned.
+	pub era: EraIndex,
+	/// The miner's part, as its coordinator's signed voucher says.
+	pub miners_part: Amount,
+	/// Who is richer for it.
+	pub grown: Vec<Grown>,
+}
+
+/// A stake that a reward came into.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Grown {
+	/// Whose.
+	pub holder: AccountId,
+	/// `miner's operator` or `voter`.
+	pub who: &'static str,
+	/// What it was worth before.
+	pub before: Amount,
+	/// What it is worth now.
+	pub after: Amount,
+}
+
+impl Grown {
+	/// By how much.
+	pub fn by(&self) -> Amount {
+		Amount(self.after.0.saturating_sub(self.before.0))
+	}
+}
+
 /// How long things took, in seconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Seconds {
@@ -171,6 +210,8 @@ pub struct Seconds {
 	pub task: f64,
 	/// Checking.
 	pub checks: f64,
+	/// From the picture to the reward in the pool, for the most part waiting for the end of an era.
+	pub money: f64,
 	/// In all.
 	pub total: f64,
 }
@@ -190,6 +231,8 @@ pub struct Circumstances {
 	pub transactions: usize,
 	/// What `offchain-miner verify-draw` said.
 	pub verify_draw: String,
+	/// Who paid and who earned.
+	pub money: Option<Money>,
 	/// How long things took.
 	pub seconds: Seconds,
 }
@@ -288,6 +331,7 @@ impl Report {
 				transactions: circumstances.transactions,
 				best_number: circumstances.best_number,
 			},
+			money: circumstances.money,
 			seconds,
 		}
 	}
@@ -473,18 +517,41 @@ impl Display for Report {
 		)?;
 		writeln!(
 			f,
-			"  Nothing about this task. The chain holds stakes and keys; the signatures prove the rest."
+			"  Nothing about this task. The chain holds stakes, keys and money; the signatures prove the rest."
 		)?;
+
+		if let Some(money) = &self.money {
+			writeln!(f, "\nWho paid, and who is richer for it")?;
+			let (price, channel) = (cuc(money.price), money.channel);
+			writeln!(f, "  the app      {price} through its channel {channel}")?;
+			let (part, era) = (cuc(money.miners_part), money.era);
+			writeln!(
+				f,
+				"  the miner    {part} of it, by a voucher of era {era}, settled with one root for all miners"
+			)?;
+			for grown in &money.grown {
+				writeln!(
+					f,
+					"  {:<16}  {}  {} -> {}, + {}",
+					grown.who,
+					grown.holder,
+					cuc(grown.before),
+					cuc(grown.after),
+					cuc(grown.by()),
+				)?;
+			}
+		}
 
 		writeln!(
 			f,
 			"\nTimes: node {:.1} s, coordinator {:.1} s, miners {:.1} s, task {:.2} s, checks {:.1} s, \
-			 in all {:.1} s",
+			 money {:.1} s, in all {:.1} s",
 			seconds.node,
 			seconds.coordinator,
 			seconds.miners,
 			seconds.task,
 			seconds.checks,
+			seconds.money,
 			seconds.total
 		)
 	}

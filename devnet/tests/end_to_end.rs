@@ -16,5 +16,7 @@ mod hostile;
 mod picture;
 #[path = "end_to_end/seats.rs"]
 mod seats;
+#[path = "end_to_end/settlement.rs"]
+mod settlement;
 #[path = "end_to_end/stake.rs"]
 mod stake;

@@ -7,6 +7,7 @@
 
 use crate::{
 	artifacts::{Place, S3},
+	connections::Bounds,
 	price,
 	settings::{Settings, DAY_MS},
 	store, tls,
@@ -72,6 +73,8 @@ pub struct Config {
 	pub settlement_key: Option<PathBuf>,
 	/// How many connections can be open.
 	pub max_connections: u32,
+	/// How many of them one address can have.
+	pub max_connections_per_address: u32,
 	/// How the log is written.
 	pub log_format: LogFormat,
 	/// How long tasks that are with miners may go on after the first signal, in seconds.
@@ -120,6 +123,20 @@ impl Config {
 		let (certificate, key) = self.tls_certificate.clone().zip(self.tls_key.clone())?;
 		Some(tls::Files { certificate, key })
 	}
+
+	/// How many connections can be open.
+	pub fn bounds(&self) -> Bounds {
+		let each = if self.settings.trust_proxy {
+			// All of them are the proxy's.
+			self.max_connections
+		} else {
+			self.max_connections_per_address
+		};
+		Bounds {
+			all: self.max_connections,
+			each,
+		}
+	}
 }
 
 impl Default for Config {
@@ -135,6 +152,7 @@ impl Default for Config {
 			worker_key: None,
 			settlement_key: None,
 			max_connections: 4_096,
+			max_connections_per_address: 512,
 			log_format: LogFormat::Text,
 			drain_timeout: 60,
 			admin_listen: Some(SocketAddr::from(([127, 0, 0, 1], 8646))),
@@ -546,6 +564,18 @@ pub const FIELDS: &[Field] = &[
 			put(&mut config.max_connections, count)
 		},
 		get: |config| shown_number(config.max_connections.into()),
+	},
+	Field {
+		flag: "max-connections-per-address",
+		value: "COUNT",
+		help: "How many connections one address can have, a /64 network of IPv6 as one; behind a proxy \
+		       that is trusted, it does not count",
+		kind: Kind::Number,
+		set: |config, text| {
+			let count = number(text, 1..=100_000).map(|count| count as u32);
+			put(&mut config.max_connections_per_address, count)
+		},
+		get: |config| shown_number(config.max_connections_per_address.into()),
 	},
 	Field {
 		flag: "drain-timeout",

@@ -1,5 +1,5 @@
-//! Accepts connections and serves HTTP/1.1 on them, in plain or over TLS: a bounded number, none of which
-//! can take its time with a handshake or a request's head.
+//! Accepts connections and serves HTTP/1.1 on them, in plain or over TLS: a bounded number in all and of
+//! each address, none of which can take its time with a handshake or a request's head.
 
 use crate::tls::Tls;
 use axum::response::Response;
@@ -10,7 +10,14 @@ use hyper_util::{
 	service::TowerToHyperService,
 };
 use socket2::{SockRef, TcpKeepalive};
-use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+	collections::HashMap,
+	convert::Infallible,
+	io,
+	net::{IpAddr, SocketAddr},
+	sync::{Arc, Mutex, PoisonError},
+	time::Duration,
+};
 use tokio::{
 	io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
 	net::{TcpListener, TcpStream},
@@ -77,11 +84,81 @@ impl From<TcpListener> for Listener {
 	}
 }
 
+/// How many connections can be open.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Bounds {
+	/// In all: the next waits to be accepted.
+	pub all: u32,
+	/// From one address, or one /64 network of IPv6, which is what one customer has: the next is closed at
+	/// once, so that nobody takes the places of all others.
+	pub each: u32,
+}
+
+impl Bounds {
+	/// As many in all, and from any address.
+	pub fn of(all: u32) -> Self {
+		Self { all, each: all }
+	}
+}
+
+/// The connections that are open, by address.
+#[derive(Clone, Debug, Default)]
+struct Addresses(Arc<Mutex<HashMap<IpAddr, u32>>>);
+
+impl Addresses {
+	/// Counts one more, unless the address has as many as it may.
+	fn enter(&self, address: IpAddr, most: u32) -> Option<Entered> {
+		let address = customer(address);
+		let mut open = self.lock();
+		let count = open.entry(address).or_default();
+		if *count >= most {
+			return None;
+		}
+		*count += 1;
+		Some(Entered {
+			addresses: self.clone(),
+			address,
+		})
+	}
+
+	fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<IpAddr, u32>> {
+		// Nothing is left half done when a holder panics.
+		self.0.lock().unwrap_or_else(PoisonError::into_inner)
+	}
+}
+
+/// A connection that is counted until this is dropped.
+struct Entered {
+	addresses: Addresses,
+	address: IpAddr,
+}
+
+impl Drop for Entered {
+	fn drop(&mut self) {
+		let mut open = self.addresses.lock();
+		if let Some(count) = open.get_mut(&self.address) {
+			*count -= 1;
+			if *count == 0 {
+				open.remove(&self.address);
+			}
+		}
+	}
+}
+
+/// What is counted as one address.
+fn customer(address: IpAddr) -> IpAddr {
+	const NETWORK: u128 = !(u64::MAX as u128);
+	match address.to_canonical() {
+		IpAddr::V6(address) => IpAddr::V6((u128::from(address) & NETWORK).into()),
+		address => address,
+	}
+}
+
 /// Serves until `stop`, then lets open requests finish for as long as `stop_timeout`. `service_for`
 /// makes the service of a connection from the address at its other end.
 pub async fn serve<S>(
 	listener: impl Into<Listener>,
-	max_connections: u32,
+	bounds: Bounds,
 	stop_timeout: Duration,
 	stop: CancellationToken,
 	service_for: impl Fn(SocketAddr) -> S,
@@ -97,7 +174,8 @@ pub async fn serve<S>(
 		.header_read_timeout(HEADER_TIMEOUT)
 		.max_buf_size(MAX_HEADER_BYTES)
 		.max_headers(MAX_HEADERS);
-	let places = Arc::new(Semaphore::new(max_connections as usize));
+	let places = Arc::new(Semaphore::new(bounds.all as usize));
+	let addresses = Addresses::default();
 	let open = TaskTracker::new();
 	loop {
 		let place = tokio::select! {
@@ -117,12 +195,16 @@ pub async fn serve<S>(
 				continue;
 			},
 		};
+		let Some(entered) = addresses.enter(peer.ip(), bounds.each) else {
+			tracing::debug!(%peer, most = bounds.each, "an address has as many connections as it may");
+			continue;
+		};
 		prepare(&stream);
 		let service = TowerToHyperService::new(service_for(peer));
 		let (connections, tls, stop) = (connections.clone(), tls.clone(), stop.clone());
 		open.spawn(async move {
 			// From before the handshake: slow ones are connections too.
-			let _place = place;
+			let _place = (place, entered);
 			let ended = match tls {
 				None => converse(&connections, stream, service, stop).await,
 				// Apart, so that connections in plain do without the room for it.
@@ -230,19 +312,13 @@ mod tests {
 	const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nhost: here\r\n\r\n";
 
 	/// Serves on a free port until the end of the test.
-	async fn server(max_connections: u32) -> SocketAddr {
+	async fn server(bounds: Bounds) -> SocketAddr {
 		let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
 		let address = listener.local_addr().unwrap();
 		let router = Router::new().route("/", get(|| async { "here" }));
 		let stop = CancellationToken::new();
 		let service_for = move |_| router.clone();
-		tokio::spawn(serve(
-			listener,
-			max_connections,
-			Duration::ZERO,
-			stop,
-			service_for,
-		));
+		tokio::spawn(serve(listener, bounds, Duration::ZERO, stop, service_for));
 		address
 	}
 
@@ -273,7 +349,7 @@ mod tests {
 	/// place is free again after the timeout.
 	#[tokio::test]
 	async fn silent_clients_are_let_go_of() {
-		let address = server(3).await;
+		let address = server(Bounds::of(3)).await;
 		let _silent = TcpStream::connect(address).await.unwrap();
 		let mut half = TcpStream::connect(address).await.unwrap();
 		half.write_all(&REQUEST[..10]).await.unwrap();
@@ -290,5 +366,41 @@ mod tests {
 			closed.await.is_ok(),
 			"the half request's connection was closed"
 		);
+	}
+
+	#[tokio::test]
+	async fn an_address_has_a_bounded_number_of_connections() {
+		let address = server(Bounds { all: 10, each: 2 }).await;
+		let mut first = TcpStream::connect(address).await.unwrap();
+		let mut second = TcpStream::connect(address).await.unwrap();
+		assert!(answers(&mut first).await && answers(&mut second).await);
+		let mut third = TcpStream::connect(address).await.unwrap();
+		assert!(!answers(&mut third).await);
+		drop(first);
+		// Its end takes a moment to be seen.
+		let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
+		loop {
+			let mut next = TcpStream::connect(address).await.unwrap();
+			if answers(&mut next).await {
+				break;
+			}
+			assert!(tokio::time::Instant::now() < deadline);
+			tokio::time::sleep(Duration::from_millis(10)).await;
+		}
+	}
+
+	#[test]
+	fn connections_are_counted_by_customer() {
+		let addresses = Addresses::default();
+		let at = |text: &str| text.parse::<IpAddr>().unwrap();
+		let first = addresses.enter(at("2001:db8::1"), 1);
+		assert!(first.is_some());
+		assert!(addresses.enter(at("2001:db8::ffff:2"), 1).is_none());
+		assert!(addresses.enter(at("2001:db8:0:1::1"), 1).is_some());
+		let mapped = addresses.enter(at("::ffff:192.0.2.1"), 1);
+		assert!(mapped.is_some());
+		assert!(addresses.enter(at("192.0.2.1"), 1).is_none());
+		drop((first, mapped));
+		assert!(addresses.lock().is_empty());
 	}
 }

@@ -4,7 +4,7 @@
 use crate::{
 	apps::Caller,
 	artifacts::PutError,
-	connections::{self, Listener},
+	connections::{self, Bounds, Listener},
 	coordinator::{disk, internal, Coordinator},
 	openai, rpc,
 };
@@ -70,19 +70,15 @@ struct Shell {
 pub async fn serve(
 	coordinator: Arc<Coordinator>,
 	listener: impl Into<Listener>,
-	max_connections: u32,
+	bounds: Bounds,
 	stop: CancellationToken,
 ) {
-	let (service, rpc_handle) = service(coordinator, max_connections);
+	let (service, rpc_handle) = service(coordinator, bounds.all);
 	let listener = listener.into();
 	let is_tls = listener.is_tls();
-	let connections = connections::serve(
-		listener,
-		max_connections,
-		STOP_TIMEOUT,
-		stop.clone(),
-		|peer| service.of(peer.ip(), is_tls),
-	);
+	let connections = connections::serve(listener, bounds, STOP_TIMEOUT, stop.clone(), |peer| {
+		service.of(peer.ip(), is_tls)
+	});
 	let end_rpc = async {
 		stop.cancelled().await;
 		// An error means that it has stopped already.

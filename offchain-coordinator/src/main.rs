@@ -254,7 +254,7 @@ async fn run(config: Config) -> anyhow::Result<()> {
 	let mut server = tokio::spawn(http::serve(
 		coordinator.clone(),
 		listener,
-		config.max_connections,
+		config.bounds(),
 		stop.clone(),
 	));
 	tokio::spawn(retention::run(coordinator.clone(), stop.clone()));

@@ -3,11 +3,12 @@
 //! A worker's signature under a commitment is something it can lose stake for, so nothing is signed
 //! and no device time is spent for an assignment that the chain could not stand behind.
 
-use cuckoo_coordinator_api::{limits, miner::Work};
+use crate::outbox::Due;
+use cuckoo_coordinator_api::{limits, miner::Work, Amount};
 use cuckoo_primitives::{
 	signing::{self, Assignment},
 	task::{ModelHash, TaskSpec},
-	AccountId, WorkerId, H256,
+	AccountId, Balance, WorkerId, H256,
 };
 
 /// The longest lease that is accepted, in milliseconds. It bounds how long the memory of a signed
@@ -41,6 +42,18 @@ pub struct Verified {
 	pub assignment: Assignment,
 	/// What is to be made.
 	pub spec: TaskSpec,
+	/// What it earns. The coordinator did not sign this; the purse holds it to it.
+	pub pay: Balance,
+}
+
+impl Verified {
+	/// What its result earns, if it is paid.
+	pub fn due(&self) -> Option<Due> {
+		(self.pay > 0).then(|| Due {
+			miner: self.assignment.miner.clone(),
+			pay: Amount(self.pay),
+		})
+	}
 }
 
 /// Why an assignment is not worked on.
@@ -134,6 +147,7 @@ pub fn verify(work: &Work, expected: &Expected<'_>) -> Result<Verified, Refusal>
 		hash,
 		assignment: assignment.clone(),
 		spec,
+		pay: work.pay.0,
 	})
 }
 
@@ -165,7 +179,6 @@ fn within_bounds(spec: &TaskSpec) -> Result<(), &'static str> {
 #[cfg(test)]
 mod tests {
 	use super::*;
-	use cuckoo_coordinator_api::Amount;
 	use cuckoo_primitives::task::{SchedulerKind, TaskId};
 	use sp_core::{sr25519, Pair};
 

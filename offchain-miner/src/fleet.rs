@@ -398,6 +398,7 @@ impl Fleet {
 		match task::spawn_blocking(move || outbox.prune(now_ms())).await {
 			Ok(Ok(given_up)) => {
 				for record in given_up {
+					self.miner.purse.delivered(&record);
 					warn!(
 						task = %record.task,
 						coordinator = %record.coordinator,

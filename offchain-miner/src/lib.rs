@@ -14,6 +14,8 @@
 //! - [`outbox`] keeps every result on disk until its coordinator acknowledged it, and is the only
 //!   place where commitments are signed: **one commitment per assignment, ever**. Two different ones
 //!   would be evidence the chain slashes for.
+//! - [`purse`] keeps what coordinators owe for them: every voucher, whether it is covered by the chain, and
+//!   how it is claimed.
 //! - [`verify_step`] runs steps of a picture again from its [`trajectory`], and compares.
 //! - [`verify_draw`] recomputes a draw from public data; [`doctor`] checks a machine; [`generate`]
 //!   makes a picture without any chain.
@@ -28,12 +30,14 @@ pub mod cli;
 mod clock;
 pub mod device;
 pub mod doctor;
+mod durable;
 pub mod engine;
 pub mod fleet;
 pub mod generate;
 pub mod link;
 pub mod models;
 pub mod outbox;
+pub mod purse;
 pub mod run;
 pub mod selection;
 pub mod session;

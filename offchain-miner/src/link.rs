@@ -12,12 +12,13 @@ use cuckoo_coordinator_api::{
 		Held, Hello, Outcome, Poll, PollReply, Progress, ProgressReply, Session, Submit,
 		SubmitReply,
 	},
+	payment::SignedVoucher,
 	rpc::MinerRpcClient,
 	ErrorCode,
 };
 use cuckoo_primitives::{
 	signing::{self, MinerLogin},
-	AccountId, H256,
+	AccountId, WorkerId, H256,
 };
 use http::{uri::InvalidUri, StatusCode, Uri};
 use jsonrpsee::{
@@ -149,6 +150,8 @@ pub struct Link {
 	chain: Chain,
 	/// Locked while a session is opened, so that it is opened once.
 	session: Mutex<Option<Session>>,
+	/// How often it logged in.
+	log_ins: watch::Sender<u64>,
 }
 
 impl Link {
@@ -181,6 +184,7 @@ impl Link {
 			profile,
 			chain,
 			session: Mutex::default(),
+			log_ins: watch::Sender::new(0),
 		})
 	}
 
@@ -199,6 +203,16 @@ impl Link {
 		&self.chain
 	}
 
+	/// The miner's own worker.
+	pub fn worker(&self) -> WorkerId {
+		self.worker.public()
+	}
+
+	/// How often it has logged in so far.
+	pub fn log_ins(&self) -> watch::Receiver<u64> {
+		self.log_ins.subscribe()
+	}
+
 	/// The session, opened if there is none.
 	pub async fn session(&self) -> Result<Session, LinkError> {
 		let mut session = self.session.lock().await;
@@ -209,6 +223,7 @@ impl Link {
 					LinkError::Refused(error) => LinkError::NotAdmitted(error),
 					other => other,
 				})?;
+				self.log_ins.send_modify(|count| *count += 1);
 				Ok(session.insert(opened).clone())
 			},
 		}
@@ -319,6 +334,12 @@ impl Link {
 			timed(CALL_TIMEOUT, self.rpc.miner_submit(submit))
 		})
 		.await
+	}
+
+	/// Asks for all that the coordinator has signed for.
+	pub async fn vouchers(&self) -> Result<Vec<SignedVoucher>, LinkError> {
+		self.in_session(|token| timed(CALL_TIMEOUT, self.rpc.miner_vouchers(token)))
+			.await
 	}
 
 	/// Uploads a picture under its BLAKE3 hash.

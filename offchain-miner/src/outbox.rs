@@ -20,7 +20,11 @@
 //! that `kill -9` at any instant leaves a state this module can open. A settled record is forgotten a
 //! day after its lease ended: by then an assignment with that deadline is refused anyway.
 
-use crate::assignment::Verified;
+use crate::{
+	assignment::Verified,
+	durable::{self, files, DiskError, UNFINISHED},
+};
+use cuckoo_coordinator_api::Amount;
 use cuckoo_primitives::{
 	signing::ResultCommitment,
 	task::{Attempt, DeviceClass, TaskId},
@@ -30,7 +34,7 @@ use serde::{Deserialize, Serialize};
 use std::{
 	collections::BTreeMap,
 	fs::{self, File},
-	io::{self, Write},
+	io,
 	path::{Path, PathBuf},
 	sync::{Mutex, MutexGuard, PoisonError},
 };
@@ -40,7 +44,6 @@ pub const KEEP_AFTER_LEASE_MS: u64 = 24 * 60 * 60 * 1_000;
 
 const RECORD: &str = "json";
 const PICTURE: &str = "png";
-const UNFINISHED: &str = "part";
 
 /// What was signed, for whom and for how long.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,6 +62,18 @@ pub struct Record {
 	pub commitment: ResultCommitment,
 	/// By the worker.
 	pub signature: WorkerSignature,
+	/// What is earned by it, if it is paid.
+	#[serde(default, skip_serializing_if = "Option::is_none")]
+	pub due: Option<Due>,
+}
+
+/// What a result earns once it is accepted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Due {
+	/// The miner's operator account.
+	pub miner: AccountId,
+	/// How much.
+	pub pay: Amount,
 }
 
 /// What a device made of a task.
@@ -99,6 +114,12 @@ pub enum OutboxError {
 		/// The system's error.
 		source: io::Error,
 	},
+}
+
+impl From<DiskError> for OutboxError {
+	fn from(DiskError { path, source }: DiskError) -> Self {
+		OutboxError::Io { path, source }
+	}
 }
 
 fn at<T>(path: &Path, result: io::Result<T>) -> Result<T, OutboxError> {
@@ -212,14 +233,15 @@ impl Outbox {
 			deadline_ms: verified.assignment.deadline_ms,
 			signature: sign(&commitment),
 			commitment,
+			due: verified.due(),
 		};
 		let path = self.record_path(&verified.hash);
 		let text = serde_json::to_vec_pretty(&record).map_err(|error| OutboxError::Io {
 			path: path.clone(),
 			source: io::Error::other(error),
 		})?;
-		write_durably(&self.picture_path(&verified.hash), &painting.png)?;
-		write_durably(&path, &text)?;
+		durable::write(&self.picture_path(&verified.hash), &painting.png)?;
+		durable::write(&path, &text)?;
 		records.insert(verified.hash, (record.clone(), Delivery::Pending));
 		Ok(record)
 	}
@@ -234,7 +256,7 @@ impl Outbox {
 	pub fn settle(&self, assignment: &H256) -> Result<(), OutboxError> {
 		let mut records = self.records();
 		if let Some((_, delivery)) = records.get_mut(assignment) {
-			remove_durably(&self.picture_path(assignment))?;
+			durable::remove(&self.picture_path(assignment))?;
 			*delivery = Delivery::Settled;
 		}
 		Ok(())
@@ -263,8 +285,8 @@ impl Outbox {
 		let mut given_up = Vec::new();
 		for assignment in old {
 			// The picture first: a record without one is settled, a picture without one an orphan.
-			remove_durably(&self.picture_path(&assignment))?;
-			remove_durably(&self.record_path(&assignment))?;
+			durable::remove(&self.picture_path(&assignment))?;
+			durable::remove(&self.record_path(&assignment))?;
 			if let Some((record, Delivery::Pending)) = records.remove(&assignment) {
 				given_up.push(record);
 			}
@@ -303,13 +325,6 @@ fn lock(folder: &Path) -> Result<File, OutboxError> {
 	}
 }
 
-fn files(folder: &Path) -> Result<Vec<PathBuf>, OutboxError> {
-	let entries = at(folder, fs::read_dir(folder))?;
-	entries
-		.map(|entry| at(folder, entry).map(|entry| entry.path()))
-		.collect()
-}
-
 /// The hash that a file is named after.
 fn named_hash(path: &Path) -> Option<H256> {
 	let bytes: [u8; 32] = hex::decode(path.file_stem()?.to_str()?)
@@ -333,38 +348,6 @@ fn read_record(path: &Path) -> Result<Record, OutboxError> {
 		));
 	}
 	Ok(record)
-}
-
-/// The file is there whole, also after a power cut, or not at all.
-fn write_durably(path: &Path, bytes: &[u8]) -> Result<(), OutboxError> {
-	let beside = path.with_extension(UNFINISHED);
-	let mut file = at(&beside, File::create(&beside))?;
-	at(&beside, file.write_all(bytes))?;
-	at(&beside, file.sync_all())?;
-	drop(file);
-	at(path, fs::rename(&beside, path))?;
-	sync_parent(path)
-}
-
-fn remove_durably(path: &Path) -> Result<(), OutboxError> {
-	match fs::remove_file(path) {
-		Ok(()) => sync_parent(path),
-		Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-		Err(source) => Err(OutboxError::Io {
-			path: path.to_owned(),
-			source,
-		}),
-	}
-}
-
-fn sync_parent(path: &Path) -> Result<(), OutboxError> {
-	let Some(parent) = path.parent() else {
-		return Ok(());
-	};
-	at(
-		parent,
-		File::open(parent).and_then(|folder| folder.sync_all()),
-	)
 }
 
 #[cfg(test)]
@@ -416,6 +399,7 @@ mod tests {
 			hash: signing::signing_hash(&GENESIS, &assignment),
 			assignment,
 			spec,
+			pay: 0,
 		}
 	}
 

@@ -7,12 +7,14 @@ use crate::{
 	fleet::{self, Wishes},
 	link::Chain,
 	outbox::Outbox,
+	purse::{store::Store, Purse},
 	session::{Miner, Stop, Timing},
 	ui::Ui,
 };
 use anyhow::Context;
 use clap::Args;
 use cuckoo_chain_client::{follow, keys::load_worker_key, Follower};
+use cuckoo_coordinator_api::Amount;
 use cuckoo_primitives::WorkerId;
 use sp_core::{crypto::Ss58Codec, Pair};
 use std::{
@@ -52,6 +54,15 @@ pub struct RunArgs {
 	/// second Ctrl-C gives it back at once.
 	#[arg(long, value_name = "SECONDS", default_value_t = 30)]
 	pub grace: u32,
+	/// Take no task that earns less than this for a megapixel-step (a million pixels times one step), in
+	/// CUC with up to 12 decimals. 0 takes free tasks too.
+	#[arg(long, value_name = "CUC", default_value = "0", value_parser = cuc)]
+	pub min_pay: Amount,
+}
+
+fn cuc(text: &str) -> Result<Amount, String> {
+	Amount::from_cuc(text)
+		.ok_or_else(|| format!("{text:?} is no amount of CUC with up to 12 decimals"))
 }
 
 /// The folder for what a miner keeps.
@@ -74,7 +85,8 @@ pub fn outbox_folder(data_dir: &Path, worker: &WorkerId) -> PathBuf {
 /// Mines until a signal says to stop.
 pub async fn command(args: RunArgs, ui: Ui) -> anyhow::Result<()> {
 	let worker = load_worker_key(args.key.worker_key.as_deref(), WORKER_VARIABLE)?;
-	let folder = outbox_folder(&data_dir(args.data_dir.as_deref())?, &worker.public());
+	let data_dir = data_dir(args.data_dir.as_deref())?;
+	let folder = outbox_folder(&data_dir, &worker.public());
 	let outbox = task::spawn_blocking(move || Outbox::open(&folder)).await??;
 	let trust = args.coordinators.trust()?;
 	let stop = Stop::default();
@@ -98,10 +110,18 @@ pub async fn command(args: RunArgs, ui: Ui) -> anyhow::Result<()> {
 		chain = first_view(&follower) => chain?,
 		() = stop.drain.cancelled() => return Ok(()),
 	};
+	let outbox = Arc::new(outbox);
+	let purse = open_purse(
+		Store::new(&data_dir, chain.genesis_hash),
+		args.min_pay,
+		&outbox,
+	)
+	.await?;
 	let miner = Miner {
 		worker,
 		device,
-		outbox: Arc::new(outbox),
+		outbox,
+		purse,
 		ui,
 		timing: Timing::default(),
 		trust,
@@ -114,6 +134,21 @@ pub async fn command(args: RunArgs, ui: Ui) -> anyhow::Result<()> {
 	fleet::run(Arc::new(miner), chain, wishes, stop).await;
 	info!("stopped");
 	Ok(())
+}
+
+/// Opens the books, with what the outbox has still to deliver on this chain.
+async fn open_purse(
+	store: Store,
+	min_pay: Amount,
+	outbox: &Arc<Outbox>,
+) -> anyhow::Result<Arc<Purse>> {
+	let outbox = outbox.clone();
+	let opened = task::spawn_blocking(move || {
+		let mut pending = outbox.pending();
+		pending.retain(|record| record.genesis_hash == *store.genesis_hash());
+		Purse::open(store, min_pay.0, &pending)
+	});
+	Ok(Arc::new(opened.await??))
 }
 
 /// Opens the device's thread with the diffusion engine on it.

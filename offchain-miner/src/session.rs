@@ -10,6 +10,7 @@ use crate::{
 	device::{Device, PaintError, Running},
 	link::{Link, LinkError},
 	outbox::{Outbox, OutboxError, Painting, Record},
+	purse::{self, keeper::Asking, Promise, Purse},
 	trust::Trust,
 	ui::{self, Ui},
 };
@@ -18,6 +19,7 @@ use bytes::Bytes;
 use cuckoo_coordinator_api::{
 	limits,
 	miner::{Held, Outcome, PollReply, Work},
+	payment::SignedVoucher,
 	ErrorCode,
 };
 use cuckoo_primitives::{signing, task::ModelHash};
@@ -72,6 +74,8 @@ pub struct Timing {
 	pub progress_gap: Duration,
 	/// How long a coordinator may be unreachable before another is served instead.
 	pub patience: Duration,
+	/// How a coordinator is asked for vouchers.
+	pub asking: Asking,
 }
 
 impl Default for Timing {
@@ -82,6 +86,7 @@ impl Default for Timing {
 			poll_gap: Duration::from_millis(500),
 			progress_gap: Duration::from_secs(1),
 			patience: Duration::from_secs(60),
+			asking: Asking::default(),
 		}
 	}
 }
@@ -107,6 +112,8 @@ pub struct Miner {
 	pub device: Device,
 	/// What is kept until it is acknowledged.
 	pub outbox: Arc<Outbox>,
+	/// What coordinators owe.
+	pub purse: Arc<Purse>,
 	/// Where progress is shown.
 	pub ui: Ui,
 	/// How long to wait.
@@ -147,6 +154,9 @@ pub async fn serve(miner: Arc<Miner>, link: Arc<Link>, stop: Stop) -> Ended {
 		stop,
 	};
 	session.deliver_pending();
+	// Ends with the session.
+	let mut keeper = JoinSet::new();
+	keeper.spawn(session.keep_vouchers());
 	let ended = session.run().await;
 	// Whatever is left was given back, or stays in the outbox.
 	session.tasks.shutdown().await;
@@ -230,7 +240,20 @@ impl Session {
 	/// Whether the next poll offers a slot.
 	fn takes_work(&self) -> bool {
 		let draining = self.stop.drain.is_cancelled();
-		!draining && *self.load.borrow() == 0 && self.tasks.len() < MAX_DELIVERIES
+		!draining
+			&& *self.load.borrow() == 0
+			&& self.tasks.len() < MAX_DELIVERIES
+			&& purse::keeper::party(&self.link)
+				.is_none_or(|party| self.miner.purse.asks_for_work(&party, Instant::now()))
+	}
+
+	/// Opens the account with this coordinator, and keeps asking for what it owes.
+	fn keep_vouchers(&self) -> impl std::future::Future<Output = ()> + Send + 'static {
+		if let Some(party) = purse::keeper::party(&self.link) {
+			self.miner.purse.serve(&party);
+		}
+		let asking = self.miner.timing.asking;
+		purse::keeper::run(self.miner.purse.clone(), self.link.clone(), asking)
 	}
 
 	/// What the next poll tells the coordinator: whether it offers a slot, and what is held.
@@ -356,6 +379,17 @@ impl Session {
 			}),
 			// Handed to the device here, so that the next poll says that it is busy.
 			None => {
+				let promise = match self.miner.purse.promise(&verified, Instant::now()) {
+					Ok(promise) => promise,
+					Err(declined) => {
+						warn!(task = %held.task, coordinator = %self.link.url(), "{declined}");
+						self.spawn(
+							held,
+							|job| async move { job.fail(declined.to_string()).await },
+						);
+						return None;
+					},
+				};
 				let Ok(running) = self.miner.device.submit(verified.spec.clone()) else {
 					self.spawn(held, |job| async move { job.fail(BUSY.into()).await });
 					return None;
@@ -367,7 +401,9 @@ impl Session {
 					size = %format_args!("{}x{}", verified.spec.width, verified.spec.height),
 					"working"
 				);
-				self.spawn(held, |job| async move { job.work(verified, running).await });
+				self.spawn(held, |job| async move {
+					job.work(verified, running, promise).await;
+				});
 			},
 		}
 		None
@@ -453,7 +489,8 @@ enum Painted {
 }
 
 impl Job {
-	async fn work(self, verified: Verified, running: Running) {
+	/// The promise is kept until the outbox has the result, or there is none.
+	async fn work(self, verified: Verified, running: Running, promise: Option<Promise>) {
 		let started = Instant::now();
 		let task = self.held.task;
 		match self.paint(&verified, running).await {
@@ -461,6 +498,8 @@ impl Job {
 				let seconds = started.elapsed().as_secs_f32();
 				match self.commit(verified, painting).await {
 					Ok(record) => {
+						self.miner.purse.committed(&record);
+						drop(promise);
 						info!(%task, seconds, output = ?record.commitment.output, "done; delivering");
 						self.deliver(record).await;
 					},
@@ -601,11 +640,39 @@ impl Job {
 			signature: record.signature,
 		};
 		match self.link.submit(self.held, outcome).await {
-			Ok(reply) => Ok(reply.accepted),
+			Ok(reply) => {
+				if reply.accepted {
+					self.receive(record, reply.voucher).await?;
+				}
+				Ok(reply.accepted)
+			},
 			Err(error) => {
+				if error.code() == Some(ErrorCode::AlreadySubmitted) {
+					self.receive(record, None).await?;
+				}
 				*uploaded &= error.code() != Some(ErrorCode::ArtifactMissing);
 				Err(error.into())
 			},
+		}
+	}
+
+	/// An accepted result is to be paid. Only with this on the disk is it delivered.
+	async fn receive(
+		&self,
+		record: &Record,
+		voucher: Option<SignedVoucher>,
+	) -> Result<(), DeliveryError> {
+		if record.due.is_none() {
+			return Ok(());
+		}
+		let (purse, record) = (self.miner.purse.clone(), record.clone());
+		let view = purse::keeper::view(&self.link);
+		let kept =
+			task::spawn_blocking(move || purse.receive(&record, voucher.as_ref(), &view)).await;
+		match kept {
+			Ok(Ok(_)) => Ok(()),
+			Ok(Err(error)) => Err(DeliveryError::Purse(error.to_string())),
+			Err(error) => Err(DeliveryError::Purse(error.to_string())),
 		}
 	}
 
@@ -613,7 +680,7 @@ impl Job {
 		let (outbox, assignment) = (self.miner.outbox.clone(), record.commitment.assignment);
 		let settled = task::spawn_blocking(move || outbox.settle(&assignment)).await;
 		match settled {
-			Ok(Ok(())) => {},
+			Ok(Ok(())) => self.miner.purse.delivered(record),
 			// It will be sent again after the next start, and be refused as submitted already.
 			Ok(Err(error)) => warn!(task = %self.held.task, "the outbox keeps it: {error}"),
 			Err(error) => warn!(task = %self.held.task, "the outbox keeps it: {error}"),
@@ -649,6 +716,8 @@ enum DeliveryError {
 	Link(#[from] LinkError),
 	#[error("the outbox does not read: {0}")]
 	Disk(String),
+	#[error("its voucher cannot be kept: {0}")]
+	Purse(String),
 }
 
 /// Follows the steps on the bar.

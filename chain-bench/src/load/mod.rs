@@ -8,7 +8,7 @@
 
 mod node;
 mod rpc;
-mod transactions;
+pub mod transactions;
 
 use anyhow::{ensure, Context};
 use cuckoo_figures::{median, print, Unit};

@@ -3,8 +3,8 @@
 use codec::Encode;
 use cuckoo_primitives::{AccountId, CUC, H256};
 use cuckoo_runtime::{
-	configs::RuntimeBlockWeights, Nonce, Runtime, RuntimeCall, Signature, SignedPayload,
-	TxExtension, UncheckedExtrinsic,
+	configs::{RuntimeBlockLength, RuntimeBlockWeights},
+	Nonce, Runtime, RuntimeCall, Signature, SignedPayload, TxExtension, UncheckedExtrinsic,
 };
 use frame_support::dispatch::{DispatchClass, GetDispatchInfo};
 use sp_core::{sr25519, Pair};
@@ -184,14 +184,29 @@ pub fn block_capacity(kind: Kind) -> u32 {
 	let account = AccountId::new([0; 32]);
 	let targets = Targets {
 		senders: vec![account.clone()],
-		miners: vec![account.clone()],
+		miners: vec![account],
 	};
-	let transaction = UncheckedExtrinsic::new_signed(
-		targets.call(kind, 0, 0),
-		MultiAddress::Id(account),
+	admitted(&targets.call(kind, 0, 0))
+}
+
+/// A transaction with this call, whose signature is of the right size and no more.
+fn unsigned(call: &RuntimeCall) -> UncheckedExtrinsic {
+	UncheckedExtrinsic::new_signed(
+		call.clone(),
+		MultiAddress::Id(AccountId::new([0; 32])),
 		Signature::Sr25519(Default::default()),
 		extension(0),
-	);
+	)
+}
+
+/// How long a signed transaction with this call is.
+pub fn signed_bytes(call: &RuntimeCall) -> usize {
+	unsigned(call).encoded_size()
+}
+
+/// How many transactions with this call a block admits by their weight and their length.
+pub fn admitted(call: &RuntimeCall) -> u32 {
+	let transaction = unsigned(call);
 	let limits = RuntimeBlockWeights::get();
 	let class = limits.get(DispatchClass::Normal);
 	let each = transaction
@@ -202,8 +217,10 @@ pub fn block_capacity(kind: Kind) -> u32 {
 		.max_total
 		.unwrap_or(limits.max_block)
 		.saturating_sub(limits.base_block);
-	let count = room.ref_time() / each.ref_time().max(1);
-	u32::try_from(count).unwrap_or(u32::MAX)
+	let by_weight = room.ref_time() / each.ref_time().max(1);
+	let longest = *RuntimeBlockLength::get().max.get(DispatchClass::Normal);
+	let by_length = u64::from(longest) / transaction.encoded_size().max(1) as u64;
+	u32::try_from(by_weight.min(by_length)).unwrap_or(u32::MAX)
 }
 
 /// The version of the runtime that these types belong to: `spec_version`, `transaction_version`.

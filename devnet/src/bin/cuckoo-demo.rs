@@ -3,14 +3,19 @@
 use anyhow::{ensure, Context};
 use clap::Parser;
 use cuckoo_chain_client::ChainClient;
-use cuckoo_coordinator_api::task::{TaskRequest, TaskStatus};
+use cuckoo_coordinator_api::{
+	rpc::TaskRpcClient,
+	task::{TaskRequest, TaskStatus},
+	Amount,
+};
 use cuckoo_devnet::{
 	evidence, find_model,
 	keys::DevKey,
-	report::{Circumstances, Report, Seconds},
+	money::{self, Funds},
+	report::{Circumstances, Grown, Money, Report, Seconds},
 	Ended, Network, Options,
 };
-use cuckoo_primitives::AccountId;
+use cuckoo_primitives::{voucher::ChannelId, AccountId, EraIndex};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::{
 	io::{IsTerminal, Write},
@@ -22,6 +27,12 @@ use tokio::signal::unix::{signal, Signal, SignalKind};
 
 /// Longest wait for the miners to be ready.
 const MINERS_TIMEOUT: Duration = Duration::from_secs(60);
+/// Longest wait for each step of the money's way: an era has 20 seconds, and a reward streams in over one.
+const MONEY_TIMEOUT: Duration = Duration::from_secs(90);
+/// Whose money the app spends.
+const APP: &str = "//Dave";
+/// What the coordinator asks for a million pixels of a denoising step.
+const COORDINATOR_ARGS: [&str; 2] = ["--price", "10"];
 /// How often the spinner turns.
 const TICK: Duration = Duration::from_millis(100);
 /// Exit status of a program that a signal ended: this and the signal's number.
@@ -61,6 +72,10 @@ struct Args {
 	/// Give up on the task after this many seconds.
 	#[arg(long, default_value_t = 120, value_name = "SECONDS")]
 	timeout: u64,
+
+	/// End with the picture: pay nothing, and do not wait until the miner's stake has grown.
+	#[arg(long)]
+	free: bool,
 
 	/// Print the account once more, as one JSON object on the last line.
 	#[arg(long)]
@@ -114,6 +129,11 @@ async fn run(args: &Args) -> anyhow::Result<ExitCode> {
 	};
 	let mut options = Options::new(model)?;
 	options.keep = args.keep;
+	// Eras of 20 seconds: a reward is seen to come.
+	options.chain = "fast";
+	if !args.free {
+		options.coordinator_args = COORDINATOR_ARGS.map(str::to_owned).to_vec();
+	}
 	let mut network = Network::new(options)?;
 	let folder = network.folder().to_owned();
 	let screen = Screen::new();
@@ -191,6 +211,22 @@ async fn demo(args: &Args, network: &mut Network, screen: &Screen) -> anyhow::Re
 	names.sort_unstable();
 	seconds.miners = stage.done(&names.join(", "));
 
+	let chain = ChainClient::connect(&network.node_url()).await?;
+	let mut wallet = None;
+	if !args.free {
+		stage = screen.stage("channel");
+		let (app, funds) = (DevKey::new(APP), Funds::default());
+		let (_, opened) = tokio::try_join!(
+			money::fund_coordinator(&chain, &accounts, funds),
+			money::open_channel(&chain, &app, funds)
+		)?;
+		// The coordinator draws miners that its reserve backs.
+		network.wait_eligible(&accounts, MINERS_TIMEOUT).await?;
+		let (deposit, channel) = (Amount(funds.deposit), opened.channel());
+		stage.done(&format!("{deposit} of {APP} in channel {channel}"));
+		wallet = Some(opened);
+	}
+
 	let app = network.app()?;
 	let key = format!("demo-{:032x}", rand::random::<u128>());
 	let request = TaskRequest {
@@ -200,7 +236,14 @@ async fn demo(args: &Args, network: &mut Network, screen: &Screen) -> anyhow::Re
 		..TaskRequest::default()
 	};
 	stage = screen.stage("task");
-	let task = app.submit(request, key.as_str()).await?;
+	let task = match &mut wallet {
+		Some(wallet) => {
+			let quote = app.rpc().task_quote(request.clone(), None).await?;
+			let payment = wallet.pay(quote.price.0);
+			app.submit_paid(request, key.as_str(), payment).await?
+		},
+		None => app.submit(request, key.as_str()).await?,
+	};
 	let limit = Duration::from_secs(args.timeout);
 	let done = app
 		.follow(task.id, limit, |status| stage.step(status))
@@ -209,7 +252,6 @@ async fn demo(args: &Args, network: &mut Network, screen: &Screen) -> anyhow::Re
 
 	stage = screen.stage("checks");
 	let evidence = app.evidence(done.id, Some(key.clone())).await?;
-	let chain = ChainClient::connect(&network.node_url()).await?;
 	let assignment = &evidence.draw.assignment;
 	let registry = chain.registry_at(assignment.block_hash).await?;
 	let finalized = chain.finalized().await?;
@@ -231,6 +273,25 @@ async fn demo(args: &Args, network: &mut Network, screen: &Screen) -> anyhow::Re
 		.with_context(|| format!("the picture cannot be saved as {}", args.out.display()))?;
 	seconds.checks = stage.done("draw, signatures and picture are right");
 
+	let mut earned = None;
+	if let Some(wallet) = &wallet {
+		stage = screen.stage("money");
+		let drawn = miners
+			.iter()
+			.zip(1..)
+			.find(|(miner, _)| miner.account() == assignment.miner);
+		let (miner, number) = drawn.context("the miner that was drawn is none of the demo's")?;
+		let payment = Payment {
+			miner,
+			voter: DevKey::voter(number),
+			channel: wallet.channel(),
+			price: done.price,
+			era: registry.era,
+		};
+		earned = Some(payment.follow(network, &chain, &stage).await?);
+		seconds.money = stage.done("the miner's stake has grown, and its voter's");
+	}
+
 	seconds.total = Seconds::of(start.elapsed());
 	let circumstances = Circumstances {
 		path: args.out.clone(),
@@ -239,9 +300,64 @@ async fn demo(args: &Args, network: &mut Network, screen: &Screen) -> anyhow::Re
 		best_number,
 		transactions,
 		verify_draw,
+		money: earned,
 		seconds,
 	};
 	Ok(Report::new(&evidence, &verified, &registry, circumstances))
+}
+
+/// A task that was paid, on its way into the miner's pool.
+struct Payment<'a> {
+	miner: &'a DevKey,
+	/// Has a stake on that miner.
+	voter: DevKey,
+	channel: ChannelId,
+	price: Amount,
+	/// The era of the draw.
+	era: EraIndex,
+}
+
+impl Payment<'_> {
+	/// Waits until the task's era is settled, has the miner claim its part, and waits until it has come
+	/// into its pool.
+	async fn follow(
+		&self,
+		network: &Network,
+		chain: &ChainClient,
+		stage: &Stage<'_>,
+	) -> anyhow::Result<Money> {
+		let operator = self.miner.account();
+		let mut holders = vec![
+			("miner's operator", operator.clone(), 0),
+			("voter", self.voter.account(), 0),
+		];
+		for (_, holder, before) in &mut holders {
+			*before = money::worth(chain, holder, &operator).await?;
+		}
+		stage.note("waiting for the end of the era, and its settlement");
+		let eras = self.era..=self.era + 2;
+		let (era, miners_part) = money::wait_settled(chain, eras, MONEY_TIMEOUT).await?;
+		stage.note("the miner claims");
+		network.claim(self.miner).await?;
+		stage.note("the reward streams into the miner's pool");
+		let mut grown = Vec::new();
+		for (who, holder, before) in holders {
+			let after = money::wait_grown(chain, &holder, &operator, before, MONEY_TIMEOUT).await?;
+			grown.push(Grown {
+				holder,
+				who,
+				before: Amount(before),
+				after: Amount(after),
+			});
+		}
+		Ok(Money {
+			channel: self.channel,
+			price: self.price,
+			era,
+			miners_part: Amount(miners_part),
+			grown,
+		})
+	}
 }
 
 /// A signal that ends the demo.
@@ -343,6 +459,15 @@ impl Stage<'_> {
 		if now != self.shown {
 			self.screen.say(&format!("  {now}"));
 			self.shown = now;
+		}
+	}
+
+	/// Says what goes on.
+	fn note(&self, what: &str) {
+		if self.screen.bars {
+			self.bar.set_message(format!("{}: {what}", self.name));
+		} else {
+			self.screen.say(&format!("  {what}"));
 		}
 	}
 

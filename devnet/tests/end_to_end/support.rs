@@ -39,9 +39,27 @@ pub async fn on_network(
 	coordinator_args: &[&str],
 	scenario: impl AsyncFnOnce(&mut Network) -> Result<()>,
 ) -> Result<()> {
+	on_chain("dev", miners, coordinator_args, scenario).await
+}
+
+/// The same on a chain with eras of 20 seconds and a coordinator that takes money.
+pub async fn on_market(
+	miners: &[DevKey],
+	scenario: impl AsyncFnOnce(&mut Network) -> Result<()>,
+) -> Result<()> {
+	on_chain("fast", miners, &["--price", "10"], scenario).await
+}
+
+async fn on_chain(
+	chain: &'static str,
+	miners: &[DevKey],
+	coordinator_args: &[&str],
+	scenario: impl AsyncFnOnce(&mut Network) -> Result<()>,
+) -> Result<()> {
 	let _turn = turn().await;
 	let start = Instant::now();
 	let mut options = Options::new(model().canonicalize().context("the default model")?)?;
+	options.chain = chain;
 	options.coordinator_args = coordinator_args.iter().map(|arg| arg.to_string()).collect();
 	options.keep = std::env::var_os("CUCKOO_KEEP").is_some();
 	let mut network = Network::start(options, miners).await?;

@@ -1,7 +1,11 @@
 //! The interface's server.
 
 use super::{BanRequest, ErrorBody, UnbanRequest, DEFAULT_TASKS};
-use crate::{connections, coordinator::Coordinator, metrics};
+use crate::{
+	connections::{self, Bounds},
+	coordinator::Coordinator,
+	metrics,
+};
 use axum::{
 	extract::{
 		rejection::{JsonRejection, QueryRejection},
@@ -47,9 +51,13 @@ pub async fn serve(
 	stop: CancellationToken,
 ) {
 	let router = router(coordinator, allow_remote);
-	connections::serve(listener, MAX_CONNECTIONS, STOP_TIMEOUT, stop, |_peer| {
-		router.clone()
-	})
+	connections::serve(
+		listener,
+		Bounds::of(MAX_CONNECTIONS),
+		STOP_TIMEOUT,
+		stop,
+		|_peer| router.clone(),
+	)
 	.await;
 }
 

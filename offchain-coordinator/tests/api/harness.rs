@@ -21,7 +21,7 @@ use jsonrpsee::{
 use offchain_coordinator::{
 	admin,
 	clock::Clock,
-	connections::Listener,
+	connections::{Bounds, Listener},
 	coordinator::{Coordinator, Error},
 	http,
 	keys::Keys,
@@ -271,7 +271,7 @@ impl Server {
 			runtime.spawn(http::serve(
 				coordinator.clone(),
 				listener,
-				100,
+				Bounds::of(100),
 				stop.clone(),
 			)),
 			runtime.spawn(admin::server::serve(
@@ -305,7 +305,7 @@ impl Server {
 		self.tasks.push(runtime.spawn(http::serve(
 			self.coordinator.clone(),
 			Listener::tls(listener, tls),
-			max_connections,
+			Bounds::of(max_connections),
 			self.stop.clone(),
 		)));
 		address

@@ -21,6 +21,7 @@ use cuckoo_coordinator_api::{
 use cuckoo_primitives::{
 	signing::{self, Assignment, MinerLogin, ResultCommitment},
 	task::{Attempt, SchedulerKind, TaskId, TaskSpec},
+	voucher::MinerVoucher,
 	AccountId, EraIndex, WorkerId, WorkerSignature, H256,
 };
 use jsonrpsee::{
@@ -30,7 +31,7 @@ use jsonrpsee::{
 use serde_json::json;
 use sp_core::{sr25519, Pair};
 use std::{
-	collections::{HashMap, VecDeque},
+	collections::{BTreeMap, HashMap, VecDeque},
 	net::SocketAddr,
 	sync::{Arc, Mutex, MutexGuard},
 	time::{Duration, SystemTime, UNIX_EPOCH},
@@ -124,6 +125,38 @@ pub struct Inner {
 	pub abandon: Vec<Held>,
 	/// Whose account the challenge names, if not this coordinator's.
 	pub claims_to_be: Option<AccountId>,
+	/// What it owes and how it signs for it.
+	pub till: Till,
+}
+
+/// How the voucher in a reply to an accepted result is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Signs {
+	#[default]
+	Right,
+	Nothing,
+	WithAnotherKey,
+	ForAnotherEra,
+	ForAnotherMiner,
+	TooLow,
+}
+
+/// What the coordinator owes the miner.
+#[derive(Default)]
+pub struct Till {
+	pub era: EraIndex,
+	/// Earned by accepted results in each era.
+	pub owed: BTreeMap<EraIndex, u128>,
+	/// What tasks earn that were handed out.
+	pays: HashMap<(TaskId, Attempt), u128>,
+	accepted: BTreeMap<(TaskId, Attempt), EraIndex>,
+	/// How the next replies are signed; after that all are right.
+	pub signs: VecDeque<Signs>,
+	/// The voucher is also kept back when it is asked for.
+	pub withholds: bool,
+	/// So many results are accepted, and the answer is lost.
+	pub lost_replies: usize,
+	pub asked: usize,
 }
 
 /// Cloned into the server; the state outlives a server that is ended and begun again.
@@ -202,12 +235,74 @@ impl Coordinator {
 	}
 
 	pub fn sign(&self, assignment: Assignment, spec: TaskSpec) -> Work {
+		self.sign_paid(assignment, spec, 0)
+	}
+
+	pub fn sign_paid(&self, assignment: Assignment, spec: TaskSpec, pay: u128) -> Work {
 		let signature = signing::sign(&GENESIS, &assignment, &self.worker());
+		let attempt = (assignment.task, assignment.attempt);
+		self.lock().till.pays.insert(attempt, pay);
 		Work {
 			spec: spec.into(),
 			assignment,
 			signature,
-			pay: Amount::default(),
+			pay: Amount(pay),
+		}
+	}
+
+	/// The voucher of an era, as it should be.
+	pub fn voucher(&self, era: EraIndex, cumulative: u128) -> SignedVoucher {
+		self.voucher_for(account(MINER), era, cumulative, &self.worker())
+	}
+
+	fn voucher_for(
+		&self,
+		miner: AccountId,
+		era: EraIndex,
+		cumulative: u128,
+		worker: &sr25519::Pair,
+	) -> SignedVoucher {
+		let voucher = MinerVoucher {
+			coordinator: account(self.byte),
+			miner: miner.clone(),
+			era,
+			cumulative,
+		};
+		SignedVoucher {
+			coordinator: voucher.coordinator.clone(),
+			miner,
+			era,
+			cumulative: Amount(cumulative),
+			worker: self.worker().public(),
+			signature: signing::sign(&GENESIS, &voucher, worker),
+		}
+	}
+
+	/// Counts an accepted result once, and signs for it as it is told.
+	fn pay(&self, inner: &mut Inner, attempt: (TaskId, Attempt)) -> Option<SignedVoucher> {
+		let till = &mut inner.till;
+		let pay = till.pays.get(&attempt).copied().unwrap_or(0);
+		if pay == 0 {
+			return None;
+		}
+		let era = till.era;
+		let before = till.owed.get(&era).copied().unwrap_or(0);
+		let era = *till.accepted.entry(attempt).or_insert_with(|| {
+			till.owed.insert(era, before + pay);
+			era
+		});
+		let owed = till.owed[&era];
+		match till.signs.pop_front().unwrap_or_default() {
+			Signs::Right => Some(self.voucher(era, owed)),
+			Signs::Nothing => None,
+			Signs::WithAnotherKey => {
+				Some(self.voucher_for(account(MINER), era, owed, &key(self.byte)))
+			},
+			Signs::ForAnotherEra => Some(self.voucher(era + 2, owed)),
+			Signs::ForAnotherMiner => {
+				Some(self.voucher_for(account(MINER + 1), era, owed, &self.worker()))
+			},
+			Signs::TooLow => Some(self.voucher(era, owed - 1)),
 		}
 	}
 
@@ -221,6 +316,14 @@ impl Coordinator {
 		let spec = spec(&format!("task {task}"));
 		let assignment = self.assignment(task, 0, &spec);
 		self.hand_out(self.sign(assignment.clone(), spec));
+		assignment
+	}
+
+	/// Hands out an honest task that earns something.
+	pub fn ask_for_paid(&self, task: u8, pay: u128) -> Assignment {
+		let spec = spec(&format!("task {task}"));
+		let assignment = self.assignment(task, 0, &spec);
+		self.hand_out(self.sign_paid(assignment.clone(), spec, pay));
 		assignment
 	}
 
@@ -345,9 +448,14 @@ impl MinerRpcServer for Coordinator {
 				if !inner.seen.artifacts.contains_key(&commitment.output) {
 					return Err(ApiError::new(ErrorCode::ArtifactMissing).into());
 				}
+				let voucher = self.pay(&mut inner, (submit.task, submit.attempt));
+				if inner.till.lost_replies > 0 {
+					inner.till.lost_replies -= 1;
+					return Err(ApiError::new(ErrorCode::Internal).into());
+				}
 				Ok(SubmitReply {
 					accepted: true,
-					voucher: None,
+					voucher,
 				})
 			},
 		}
@@ -355,7 +463,13 @@ impl MinerRpcServer for Coordinator {
 
 	async fn miner_vouchers(&self, token: H256) -> RpcResult<Vec<SignedVoucher>> {
 		self.check_session(token)?;
-		Ok(Vec::new())
+		let mut inner = self.lock();
+		inner.till.asked += 1;
+		if inner.till.withholds {
+			return Ok(Vec::new());
+		}
+		let owed = inner.till.owed.iter();
+		Ok(owed.map(|(era, owed)| self.voucher(*era, *owed)).collect())
 	}
 
 	async fn settlement_proof(&self, _: EraIndex, _: AccountId) -> RpcResult<SettlementProof> {

@@ -2,6 +2,7 @@
 //! are late, gone, forgetful or hostile, and when it is itself killed.
 
 mod coordinator;
+mod paid;
 mod tls;
 
 use coordinator::{account, key, now_ms, spec, Coordinator, GENESIS, MINER, MODEL};
@@ -17,6 +18,7 @@ use offchain_miner::{
 	fleet::{self, Wishes},
 	link::Chain,
 	outbox::{Outbox, Painting},
+	purse::{keeper::Asking, store::Store, Purse},
 	session::{Miner, Stop, Timing},
 	trust::Trust,
 	ui::Ui,
@@ -112,6 +114,7 @@ struct Running {
 	stop: Stop,
 	paintings: Arc<AtomicU32>,
 	outbox: Arc<Outbox>,
+	purse: Arc<Purse>,
 	fleet: JoinHandle<()>,
 	registry: watch::Sender<Option<Arc<Registry>>>,
 }
@@ -143,10 +146,13 @@ impl Running {
 		};
 		let device = Device::start(move || Ok((brush, profile))).await.unwrap();
 		let outbox = Arc::new(Outbox::open(folder).unwrap());
+		let store = Store::new(folder, GENESIS);
+		let purse = Arc::new(Purse::open(store, 0, &outbox.pending()).unwrap());
 		let miner = Miner {
 			worker: key(MINER),
 			device,
 			outbox: outbox.clone(),
+			purse: purse.clone(),
 			ui: Ui::new(),
 			timing: Timing {
 				first_pause: Duration::from_millis(20),
@@ -154,6 +160,10 @@ impl Running {
 				poll_gap: Duration::from_millis(10),
 				progress_gap: Duration::from_millis(10),
 				patience: Duration::from_secs(60),
+				asking: Asking {
+					first: Duration::from_millis(20),
+					longest: Duration::from_millis(200),
+				},
 			},
 			trust,
 		};
@@ -173,6 +183,7 @@ impl Running {
 			stop,
 			paintings,
 			outbox,
+			purse,
 			fleet,
 			registry,
 		}
