@@ -10,7 +10,7 @@ use cuckoo_primitives::{
 use offchain_coordinator::{
 	apps::AppId,
 	draw::{ListEntries, ListRecord},
-	state::{Ending, Event},
+	state::Event,
 	store::{AttemptRow, Extra, NewTask, Place, Store},
 	terms::Terms,
 };

@@ -2,15 +2,21 @@
 
 use crate::harness::*;
 use cuckoo_coordinator_api::{
+	miner::SubmitReply,
+	payment::{
+		AccountStatus, ChannelPayment, ChannelStatus, ProofNode, ProvenLeaf, SettlementProof,
+		SignedVoucher,
+	},
 	rpc::{MinerRpcClient, TaskRpcClient},
 	task::{BatchReply, BatchTask, SubmitOptions, TaskRequest},
 	Amount,
 };
-use cuckoo_primitives::task::SchedulerKind;
+use cuckoo_primitives::{task::SchedulerKind, WorkerSignature};
 use jsonrpsee::{core::client::ClientT, rpc_params};
 use offchain_coordinator::rpc;
 use serde::Serialize;
 use serde_json::Value;
+use sp_core::Pair;
 use std::collections::BTreeSet;
 
 async fn openrpc(server: &Server) -> Value {
@@ -99,9 +105,15 @@ async fn the_openrpc_document_names_every_method_and_every_field() {
 		deadline_ms: Some(i64::MAX),
 		max_price: Some(Amount(1)),
 		webhook: Some("https://app.example/".into()),
-		payment: None,
+		// Not looked at where nothing costs anything.
+		payment: Some(ChannelPayment {
+			channel: 1,
+			cumulative: Amount(1),
+			signature: WorkerSignature::from_raw([0; 64]),
+		}),
 	};
 	check("SubmitOptions", &options);
+	check("ChannelPayment", options.payment.as_ref().unwrap());
 	let quote = server
 		.client
 		.task_quote(request.clone(), None)
@@ -149,7 +161,62 @@ async fn the_openrpc_document_names_every_method_and_every_field() {
 	check("ModelPrice", &info.prices[0]);
 	let miners = server.client.coordinator_miners(None, None).await.unwrap();
 	check("MinerInfo", &miners[0]);
+	check_money(&check);
 	server.stop().await;
+}
+
+/// What only a chain gives.
+fn check_money(check: &dyn Fn(&str, &dyn erased::Json)) {
+	let (amount, account) = (Amount(1), account("alice"));
+	let status = ChannelStatus {
+		channel: 1,
+		deposit: amount,
+		highest: amount,
+		spent: amount,
+		redeemed: amount,
+		closing: false,
+	};
+	check("ChannelStatus", &status);
+	let status = AccountStatus {
+		balance: amount,
+		held: amount,
+		spent: amount,
+	};
+	check("AccountStatus", &status);
+	let voucher = SignedVoucher {
+		coordinator: account.clone(),
+		miner: account.clone(),
+		era: 1,
+		cumulative: amount,
+		worker: pair("alice").public(),
+		signature: WorkerSignature::from_raw([0; 64]),
+	};
+	check("SignedVoucher", &voucher);
+	let reply = SubmitReply {
+		accepted: true,
+		voucher: Some(voucher),
+	};
+	check("SubmitReply", &reply);
+	let node = ProofNode {
+		hash: GENESIS,
+		sum: amount,
+	};
+	check("ProofNode", &node);
+	let leaf = ProvenLeaf {
+		index: 0,
+		miner: account.clone(),
+		amount,
+	};
+	check("ProvenLeaf", &leaf);
+	let proof = SettlementProof {
+		coordinator: account,
+		era: 1,
+		root: node,
+		count: 1,
+		leaves: vec![leaf],
+		siblings: Vec::new(),
+	};
+	check("SettlementProof", &proof);
 }
 
 /// What can be serialized, behind a reference.
