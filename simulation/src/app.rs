@@ -1,23 +1,32 @@
 //! An app: it submits tasks, asks again when it hears nothing, cancels some, and looks how they stand.
 
 use crate::{
+	chain::{account, worker, COORDINATOR, GENESIS},
 	dice::Dice,
-	world::{Failed, World},
+	world::{app_key, Failed, World},
 };
 use axum::http::HeaderMap;
 use cuckoo_coordinator_api::{
 	error::ErrorCode,
+	payment::ChannelPayment,
 	task::{SubmitOptions, TaskRequest, TaskStatus},
+	Amount,
 };
-use cuckoo_primitives::task::TaskId;
+use cuckoo_primitives::{signing, task::TaskId, voucher::ChannelVoucher, Balance};
 use offchain_coordinator::{
 	apps::{AppId, Caller},
 	coordinator::Coordinator,
 };
 use std::{
 	net::{IpAddr, Ipv4Addr},
-	sync::Arc,
+	sync::{
+		atomic::{AtomicU64, Ordering},
+		Arc,
+	},
 };
+
+/// More than a task here costs, also when its request is doubled on the way.
+const MOST: u64 = 1_000_000;
 
 /// How often an app asks again before it gives up.
 const TRIES: u32 = 60;
@@ -28,6 +37,9 @@ pub struct App {
 	dice: Dice,
 	name: String,
 	caller: Caller,
+	number: u8,
+	/// All that it has signed for its channel.
+	signed: AtomicU64,
 }
 
 impl App {
@@ -39,6 +51,8 @@ impl App {
 			dice,
 			name: AppId::of_address(address).as_str().to_owned(),
 			caller: Caller::new(&HeaderMap::new(), address, false),
+			number,
+			signed: AtomicU64::new(0),
 		}
 	}
 
@@ -60,6 +74,26 @@ impl App {
 		}
 	}
 
+	/// A voucher over more than any task here costs.
+	fn pays(&self) -> Option<ChannelPayment> {
+		if self.world.settings().prices.default == 0 {
+			return None;
+		}
+		let before = self.signed.fetch_add(MOST, Ordering::SeqCst);
+		let cumulative = Balance::from(before + MOST);
+		let channel = self.number.into();
+		let voucher = ChannelVoucher {
+			coordinator: account(COORDINATOR),
+			channel,
+			cumulative,
+		};
+		Some(ChannelPayment {
+			channel,
+			cumulative: Amount(cumulative),
+			signature: signing::sign(&GENESIS, &voucher, &worker(app_key(self.number), 0)),
+		})
+	}
+
 	async fn submit(&self, number: u64, key: Option<String>) {
 		let request = TaskRequest {
 			prompt: format!("task {number} of {}", self.name),
@@ -69,6 +103,7 @@ impl App {
 		};
 		let options = SubmitOptions {
 			idempotency_key: key.clone(),
+			payment: self.pays(),
 			priority: self
 				.dice
 				.chance(200)

@@ -1,7 +1,7 @@
 //! What must hold, and what must be remembered to see it.
 
 use crate::{
-	chain::{account, GENESIS},
+	chain::{account, COORDINATOR, GENESIS},
 	world::World,
 };
 use cuckoo_coordinator_api::{
@@ -14,7 +14,7 @@ use cuckoo_primitives::{
 	AccountId, H256,
 };
 use offchain_coordinator::{
-	admin::AttemptLine, coordinator::Coordinator, miners::ATTEMPTS_PER_SLOT,
+	admin::AttemptLine, coordinator::Coordinator, ledger::reconcile, miners::ATTEMPTS_PER_SLOT,
 };
 use offchain_miner::verify_draw::{check, Asked, OnChain};
 use std::{
@@ -155,6 +155,25 @@ impl World {
 		let accepted: BTreeSet<TaskId> = self.facts().accepted.keys().copied().collect();
 		for id in accepted {
 			self.check_task(&coordinator, id).await;
+		}
+		self.check_books(&coordinator).await
+	}
+
+	/// Every task that is done was charged once and earned for once, and nothing is held any more.
+	async fn check_books(&self, coordinator: &Coordinator) -> anyhow::Result<()> {
+		let books = coordinator.books().await?;
+		let operator = account(COORDINATOR);
+		let findings = reconcile::check(&books, Some((&self.money, &operator))).await?;
+		for difference in &findings.differences {
+			self.trace.broken(format!("the books: {difference}"));
+		}
+		if findings.held.0 > 0 {
+			let held = findings.held;
+			self.trace
+				.broken(format!("all tasks have ended, and {held} is held"));
+		}
+		if self.settings().prices.default == 0 && findings.tasks > 0 {
+			self.trace.broken("somebody pays where nothing has a price");
 		}
 		Ok(())
 	}

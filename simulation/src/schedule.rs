@@ -7,9 +7,12 @@ use crate::{
 	world::World,
 };
 use cuckoo_coordinator_api::task::TaskState;
-use offchain_coordinator::{admin::BanRequest, settings::Settings};
+use offchain_coordinator::{admin::BanRequest, price::Prices, settings::Settings};
 use std::{sync::Arc, time::Duration};
 use tokio::task::JoinHandle;
+
+/// What a megapixel-step costs where apps pay.
+const PRICE: u128 = 1_000_000;
 
 /// How long everything is given to end once all has healed: far more than any wait, lease and
 /// suspension together.
@@ -44,6 +47,11 @@ pub fn run(seed: u64) -> anyhow::Result<Outcome> {
 		suspension_ms: 2_000,
 		grace_ms: dice.number(1_000..20_000),
 		tick_ms: 500,
+		// In every other schedule apps pay.
+		prices: Prices {
+			default: if seed % 2 == 1 { PRICE } else { 0 },
+			..Prices::default()
+		},
 		..Settings::default()
 	};
 	let miners = 2 + dice.number(0..5) as u8;

@@ -1,23 +1,26 @@
 //! The coordinator's life, and the network between it and everybody else.
 
 use crate::{
-	chain::{worker, Chain, COORDINATOR, GENESIS},
+	chain::{account, worker, Chain, COORDINATOR, GENESIS},
 	dice::Dice,
 	rules::Facts,
 	trace::Trace,
 };
+use cuckoo_chain_client::Allotment;
 use cuckoo_coordinator_api::error::ApiError;
-use cuckoo_primitives::H256;
+use cuckoo_primitives::{CUC, H256};
 use futures::future::BoxFuture;
 use offchain_coordinator::{
 	artifacts::{Artifacts, Memory as Pictures},
 	clock::{Clock, Simulated, Sleep},
 	coordinator::{Coordinator, Surroundings},
 	entropy::Entropy,
+	ledger::model::Model,
 	scheduler,
 	settings::Settings,
 	store::{Memory, Store},
 };
+use sp_core::Pair;
 use std::{
 	fmt::Display,
 	future::Future,
@@ -28,6 +31,9 @@ use std::{
 	time::Duration,
 };
 use tokio_util::sync::CancellationToken;
+
+/// Apps that have a channel: more than there are.
+const MAX_APPS: u8 = 8;
 
 /// How long callers wait for an answer.
 pub const PATIENCE: Duration = Duration::from_secs(20);
@@ -62,6 +68,8 @@ pub struct World {
 	pub pictures: Pictures,
 	dice: Dice,
 	chain: Mutex<Chain>,
+	/// The chain's side of money.
+	pub money: Model,
 	/// In a lock, since a connection is used by one thread at a time.
 	memory: Mutex<Memory>,
 	settings: Settings,
@@ -71,6 +79,44 @@ pub struct World {
 	healed: AtomicBool,
 	/// Until when nothing gets through.
 	partitioned_until: Mutex<Duration>,
+}
+
+/// How often the coordinator looks at the chain's side of money.
+const LOOK: Duration = Duration::from_secs(6);
+
+/// The coordinator looks at the chain's side of money, as it does with each block.
+async fn look(coordinator: Arc<Coordinator>, time: Simulated) {
+	loop {
+		// Only a store that is closed ends that, with the coordinator.
+		let _ = coordinator.look_at_chain().await;
+		time.sleep(LOOK).await;
+	}
+}
+
+/// A chain on which every miner is covered, and every app has a channel.
+fn money(miners: u8) -> Model {
+	let money = Model::new(GENESIS);
+	for number in 0..MAX_APPS {
+		let key = worker(app_key(number), 0).public();
+		money.open_channel(account(COORDINATOR), key, 1_000_000 * CUC);
+	}
+	let mut state = money.state();
+	for number in 0..miners {
+		let allotment = Allotment {
+			amount: 1_000 * CUC,
+			since: 0,
+			lowering: None,
+			paid: Vec::new(),
+		};
+		state.allotments.insert(account(number), allotment);
+	}
+	drop(state);
+	money
+}
+
+/// The number of the key with which an app signs.
+pub fn app_key(app: u8) -> u8 {
+	100 + app
 }
 
 /// What becomes of a call.
@@ -94,6 +140,7 @@ impl World {
 			pictures: Pictures::default(),
 			dice: dice.split(),
 			chain: Mutex::new(chain),
+			money: money(miners),
 			memory: Mutex::new(Memory::new()?),
 			settings,
 			time: time.clone(),
@@ -162,6 +209,7 @@ impl World {
 		self.trace
 			.note("world", format_args!("the coordinator starts"));
 		self.compare(&coordinator).await?;
+		coordinator.set_chain(Arc::new(self.money.clone()));
 		let registry = self.chain().last();
 		if let Err(error) = coordinator.set_registry(registry, GENESIS).await {
 			// It is no coordinator on chain: the program ends, and is started again.
@@ -173,6 +221,10 @@ impl World {
 		let death = CancellationToken::new();
 		let scheduling = scheduler::run(coordinator.clone(), death.clone());
 		tokio::spawn(until(death.clone(), scheduling));
+		if self.settings.prices.default > 0 {
+			let looking = look(coordinator.clone(), self.time.clone());
+			tokio::spawn(until(death.clone(), looking));
+		}
 		*lock(&self.running) = Some(Running { coordinator, death });
 		Ok(())
 	}
