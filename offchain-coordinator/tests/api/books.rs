@@ -357,7 +357,7 @@ impl Signed {
 
 /// Submits until it is taken. Every other task is paid by channel, the rest from the balance.
 async fn submit(place: &Place, signed: &Signed, number: u64) -> TaskId {
-	let by_channel = number % 2 == 0;
+	let by_channel = number.is_multiple_of(2);
 	let payment = by_channel.then(|| signed.next());
 	let options = SubmitOptions {
 		idempotency_key: Some(format!("key {number}")),
