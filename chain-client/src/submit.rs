@@ -31,10 +31,8 @@ use subxt::{
 		scale_encode::{EncodeAsFields, FieldIter},
 		scale_type_resolver::TypeResolver,
 	},
-	transactions::{
-		ExtrinsicEvents, Payload, Signer, TransactionInBlock, TransactionProgress,
-		TransactionStatus,
-	},
+	extrinsics::ExtrinsicEvents,
+	transactions::{Payload, Signer, TransactionInBlock, TransactionProgress, TransactionStatus},
 };
 use tokio::time;
 

@@ -338,10 +338,19 @@ fn read_record(path: &Path) -> Result<Record, OutboxError> {
 /// The file is there whole, also after a power cut, or not at all.
 fn write_durably(path: &Path, bytes: &[u8]) -> Result<(), OutboxError> {
 	let beside = path.with_extension(UNFINISHED);
-	let mut file = at(&beside, File::create(&beside))?;
-	at(&beside, file.write_all(bytes))?;
-	at(&beside, file.sync_all())?;
-	drop(file);
+	let write = || {
+		let mut file = File::create(&beside)?;
+		file.write_all(bytes)?;
+		file.sync_all()
+	};
+	if let Err(source) = write() {
+		// On a full disk half a picture is in the way of the next record.
+		let _ = fs::remove_file(&beside);
+		return Err(OutboxError::Io {
+			path: beside,
+			source,
+		});
+	}
 	at(path, fs::rename(&beside, path))?;
 	sync_parent(path)
 }
@@ -495,6 +504,24 @@ mod tests {
 		assert_eq!(outbox.find(&settled.commitment.assignment), None);
 		drop(outbox);
 		assert!(Outbox::open(folder.path()).unwrap().records().is_empty());
+	}
+
+	#[test]
+	fn on_a_full_disk_nothing_is_signed_and_nothing_left_and_later_it_goes_on() {
+		let folder = tempfile::tempdir().unwrap();
+		let outbox = Outbox::open(folder.path()).unwrap();
+		let picture = outbox.picture_path(&verified(1).hash);
+		// A device on which every write fails as on a full disk.
+		std::os::unix::fs::symlink("/dev/full", picture.with_extension(UNFINISHED)).unwrap();
+		let failed = outbox.commit(&GENESIS, &verified(1), &painting(5), |commitment| {
+			signing::sign(&GENESIS, commitment, &worker())
+		});
+		assert!(matches!(failed, Err(OutboxError::Io { .. })), "{failed:?}");
+		assert!(outbox.pending().is_empty());
+		assert!(outbox.find(&verified(1).hash).is_none());
+		assert!(files(&folder.path().join("pictures")).unwrap().is_empty());
+		let record = commit(&outbox, 1, 6);
+		assert_eq!(outbox.pending(), vec![record]);
 	}
 
 	#[test]

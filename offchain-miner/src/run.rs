@@ -1,11 +1,15 @@
 //! `offchain-miner run`: wires a miner together and keeps it going until it is told to stop.
 
 use crate::{
-	cli::{ChainArgs, CoordinatorArgs, EngineArgs, KeyArgs, WORKER_VARIABLE},
+	bench::Speeds,
+	cli::{ChainArgs, CoordinatorArgs, EngineArgs, HoldArgs, KeyArgs, WORKER_VARIABLE},
 	device::Device,
 	engine::{self, Setup},
 	fleet::{self, Wishes},
 	link::Chain,
+	memory::Bytes,
+	metrics::Metrics,
+	monitor::{self, Watched},
 	outbox::Outbox,
 	session::{Miner, Stop, Timing},
 	ui::Ui,
@@ -17,6 +21,7 @@ use cuckoo_primitives::WorkerId;
 use sp_core::{crypto::Ss58Codec, Pair};
 use std::{
 	io,
+	net::SocketAddr,
 	path::{Path, PathBuf},
 	sync::Arc,
 	time::Duration,
@@ -41,6 +46,9 @@ pub struct RunArgs {
 	/// How pictures are made.
 	#[command(flatten)]
 	pub engine: EngineArgs,
+	/// Which models are held, and how many at once.
+	#[command(flatten)]
+	pub hold: HoldArgs,
 	/// The coordinators.
 	#[command(flatten)]
 	pub coordinators: CoordinatorArgs,
@@ -50,8 +58,16 @@ pub struct RunArgs {
 	pub data_dir: Option<PathBuf>,
 	/// How long a task that is begun may go on after Ctrl-C before it is given back, in seconds. A
 	/// second Ctrl-C gives it back at once.
-	#[arg(long, value_name = "SECONDS", default_value_t = 30)]
+	#[arg(
+		long,
+		value_name = "SECONDS",
+		default_value_t = 30,
+		visible_alias = "drain-timeout"
+	)]
 	pub grace: u32,
+	/// Serve /metrics (for Prometheus) and /healthz at this loopback address, such as 127.0.0.1:9650.
+	#[arg(long, value_name = "ADDRESS:PORT")]
+	pub metrics_listen: Option<SocketAddr>,
 }
 
 /// The folder for what a miner keeps.
@@ -74,14 +90,17 @@ pub fn outbox_folder(data_dir: &Path, worker: &WorkerId) -> PathBuf {
 /// Mines until a signal says to stop.
 pub async fn command(args: RunArgs, ui: Ui) -> anyhow::Result<()> {
 	let worker = load_worker_key(args.key.worker_key.as_deref(), WORKER_VARIABLE)?;
-	let folder = outbox_folder(&data_dir(args.data_dir.as_deref())?, &worker.public());
-	let outbox = task::spawn_blocking(move || Outbox::open(&folder)).await??;
+	let data = data_dir(args.data_dir.as_deref())?;
+	let folder = outbox_folder(&data, &worker.public());
+	let outbox = Arc::new(task::spawn_blocking(move || Outbox::open(&folder)).await??);
 	let trust = args.coordinators.trust()?;
 	let stop = Stop::default();
 	on_signals(stop.clone(), Duration::from_secs(u64::from(args.grace)))?;
 
+	let metrics = Arc::new(Metrics::new());
+	let speeds = Speeds::read(&data);
 	let device = select! {
-		device = open_device(args.engine) => device?,
+		device = open_device(args.engine, args.hold, metrics.clone(), speeds) => device?,
 		() = stop.drain.cancelled() => return Ok(()),
 	};
 	let profile = device.profile();
@@ -93,6 +112,19 @@ pub async fn command(args: RunArgs, ui: Ui) -> anyhow::Result<()> {
 		"ready"
 	);
 
+	let _monitor = match args.metrics_listen {
+		Some(address) => {
+			let watched = Watched {
+				metrics: metrics.clone(),
+				device: device.clone(),
+				outbox: outbox.clone(),
+				stop: stop.clone(),
+			};
+			Some(monitor::listen(address, watched).await?)
+		},
+		None => None,
+	};
+
 	let follower = follow(args.chain.url);
 	let chain = select! {
 		chain = first_view(&follower) => chain?,
@@ -101,10 +133,11 @@ pub async fn command(args: RunArgs, ui: Ui) -> anyhow::Result<()> {
 	let miner = Miner {
 		worker,
 		device,
-		outbox: Arc::new(outbox),
+		outbox: outbox.clone(),
 		ui,
 		timing: Timing::default(),
 		trust,
+		metrics: metrics.clone(),
 	};
 	let wishes = Wishes {
 		most: usize::from(args.coordinators.max_coordinators),
@@ -117,17 +150,23 @@ pub async fn command(args: RunArgs, ui: Ui) -> anyhow::Result<()> {
 }
 
 /// Opens the device's thread with the diffusion engine on it.
-async fn open_device(args: EngineArgs) -> anyhow::Result<Device> {
-	let options = args.options();
-	let library = args.onnxruntime.clone();
-	let folders = task::spawn_blocking(move || args.folders()).await??;
+async fn open_device(
+	args: EngineArgs,
+	hold: HoldArgs,
+	metrics: Arc<Metrics>,
+	speeds: Speeds,
+) -> anyhow::Result<Device> {
+	let setup = task::spawn_blocking(move || hold.setup(&args)).await??;
+	info!(
+		models = setup.folders.len(),
+		slots = setup.slots,
+		memory_limit = %Bytes(setup.memory_limit),
+		"opening the device"
+	);
 	Ok(Device::start(move || {
-		engine::open(Setup {
-			trajectory: None,
-			library,
-			folders,
-			options,
-		})
+		let (engine, mut profile) = engine::open(Setup { metrics, ..setup })?;
+		profile.device_name = speeds.beside(&profile);
+		Ok((engine, profile))
 	})
 	.await?)
 }
