@@ -3,8 +3,9 @@
 
 use clap::Parser;
 use offchain_miner::{
+	bench,
 	cli::{Cli, Command},
-	doctor, generate, run,
+	doctor, generate, library, run,
 	ui::Ui,
 	verify_draw, verify_step,
 };
@@ -35,6 +36,8 @@ fn main() -> ExitCode {
 			Command::Run(args) => run::command(args, ui).await.map(|()| true),
 			Command::Generate(args) => generate::command(args, ui).await.map(|()| true),
 			Command::Doctor(args) => doctor::command(args).await,
+			Command::Bench(args) => bench::command(args, ui).await.map(|()| true),
+			Command::Models(args) => library::command(args, ui).await,
 			Command::VerifyDraw(args) => verify_draw::command(args).await,
 			Command::VerifyStep(args) => verify_step::command(args).await,
 		}

@@ -1,11 +1,15 @@
 //! `offchain-miner run`: wires a miner together and keeps it going until it is told to stop.
 
 use crate::{
-	cli::{ChainArgs, CoordinatorArgs, EngineArgs, KeyArgs, WORKER_VARIABLE},
+	bench::Speeds,
+	cli::{ChainArgs, CoordinatorArgs, EngineArgs, HoldArgs, KeyArgs, WORKER_VARIABLE},
 	device::Device,
 	engine::{self, Setup},
 	fleet::{self, Wishes},
 	link::Chain,
+	memory::Bytes,
+	metrics::Metrics,
+	monitor::{self, Watched},
 	outbox::Outbox,
 	purse::{store::Store, Purse},
 	session::{Miner, Stop, Timing},
@@ -19,6 +23,7 @@ use cuckoo_primitives::WorkerId;
 use sp_core::{crypto::Ss58Codec, Pair};
 use std::{
 	io,
+	net::SocketAddr,
 	path::{Path, PathBuf},
 	sync::Arc,
 	time::Duration,
@@ -43,6 +48,9 @@ pub struct RunArgs {
 	/// How pictures are made.
 	#[command(flatten)]
 	pub engine: EngineArgs,
+	/// Which models are held, and how many at once.
+	#[command(flatten)]
+	pub hold: HoldArgs,
 	/// The coordinators.
 	#[command(flatten)]
 	pub coordinators: CoordinatorArgs,
@@ -52,12 +60,20 @@ pub struct RunArgs {
 	pub data_dir: Option<PathBuf>,
 	/// How long a task that is begun may go on after Ctrl-C before it is given back, in seconds. A
 	/// second Ctrl-C gives it back at once.
-	#[arg(long, value_name = "SECONDS", default_value_t = 30)]
+	#[arg(
+		long,
+		value_name = "SECONDS",
+		default_value_t = 30,
+		visible_alias = "drain-timeout"
+	)]
 	pub grace: u32,
 	/// Take no task that earns less than this for a megapixel-step (a million pixels times one step), in
 	/// CUC with up to 12 decimals. 0 takes free tasks too.
 	#[arg(long, value_name = "CUC", default_value = "0", value_parser = cuc)]
 	pub min_pay: Amount,
+	/// Serve /metrics (for Prometheus) and /healthz at this loopback address, such as 127.0.0.1:9650.
+	#[arg(long, value_name = "ADDRESS:PORT")]
+	pub metrics_listen: Option<SocketAddr>,
 }
 
 fn cuc(text: &str) -> Result<Amount, String> {
@@ -87,13 +103,15 @@ pub async fn command(args: RunArgs, ui: Ui) -> anyhow::Result<()> {
 	let worker = load_worker_key(args.key.worker_key.as_deref(), WORKER_VARIABLE)?;
 	let data_dir = data_dir(args.data_dir.as_deref())?;
 	let folder = outbox_folder(&data_dir, &worker.public());
-	let outbox = task::spawn_blocking(move || Outbox::open(&folder)).await??;
+	let outbox = Arc::new(task::spawn_blocking(move || Outbox::open(&folder)).await??);
 	let trust = args.coordinators.trust()?;
 	let stop = Stop::default();
 	on_signals(stop.clone(), Duration::from_secs(u64::from(args.grace)))?;
 
+	let metrics = Arc::new(Metrics::new());
+	let speeds = Speeds::read(&data_dir);
 	let device = select! {
-		device = open_device(args.engine) => device?,
+		device = open_device(args.engine, args.hold, metrics.clone(), speeds) => device?,
 		() = stop.drain.cancelled() => return Ok(()),
 	};
 	let profile = device.profile();
@@ -105,12 +123,24 @@ pub async fn command(args: RunArgs, ui: Ui) -> anyhow::Result<()> {
 		"ready"
 	);
 
+	let _monitor = match args.metrics_listen {
+		Some(address) => {
+			let watched = Watched {
+				metrics: metrics.clone(),
+				device: device.clone(),
+				outbox: outbox.clone(),
+				stop: stop.clone(),
+			};
+			Some(monitor::listen(address, watched).await?)
+		},
+		None => None,
+	};
+
 	let follower = follow(args.chain.url);
 	let chain = select! {
 		chain = first_view(&follower) => chain?,
 		() = stop.drain.cancelled() => return Ok(()),
 	};
-	let outbox = Arc::new(outbox);
 	let purse = open_purse(
 		Store::new(&data_dir, chain.genesis_hash),
 		args.min_pay,
@@ -125,6 +155,7 @@ pub async fn command(args: RunArgs, ui: Ui) -> anyhow::Result<()> {
 		ui,
 		timing: Timing::default(),
 		trust,
+		metrics: metrics.clone(),
 	};
 	let wishes = Wishes {
 		most: usize::from(args.coordinators.max_coordinators),
@@ -152,17 +183,23 @@ async fn open_purse(
 }
 
 /// Opens the device's thread with the diffusion engine on it.
-async fn open_device(args: EngineArgs) -> anyhow::Result<Device> {
-	let options = args.options();
-	let library = args.onnxruntime.clone();
-	let folders = task::spawn_blocking(move || args.folders()).await??;
+async fn open_device(
+	args: EngineArgs,
+	hold: HoldArgs,
+	metrics: Arc<Metrics>,
+	speeds: Speeds,
+) -> anyhow::Result<Device> {
+	let setup = task::spawn_blocking(move || hold.setup(&args)).await??;
+	info!(
+		models = setup.folders.len(),
+		slots = setup.slots,
+		memory_limit = %Bytes(setup.memory_limit),
+		"opening the device"
+	);
 	Ok(Device::start(move || {
-		engine::open(Setup {
-			trajectory: None,
-			library,
-			folders,
-			options,
-		})
+		let (engine, mut profile) = engine::open(Setup { metrics, ..setup })?;
+		profile.device_name = speeds.beside(&profile);
+		Ok((engine, profile))
 	})
 	.await?)
 }
