@@ -250,6 +250,25 @@ mod tests {
 	}
 
 	#[test]
+	fn the_defaults_of_every_command_parse() {
+		for line in [
+			"run",
+			"run --imported --slots 2 --memory-limit 20GiB --drain-timeout 5",
+			"generate prompt",
+			"doctor --json",
+			"bench",
+			"models list",
+			"models import a.tar.gz",
+			"models optimize a --out b",
+		] {
+			let words = ["offchain-miner"].into_iter().chain(line.split(' '));
+			assert!(Cli::try_parse_from(words).is_ok(), "{line}");
+		}
+		let wrong = ["offchain-miner", "run", "--slots", "0"];
+		assert!(Cli::try_parse_from(wrong).is_err());
+	}
+
+	#[test]
 	fn coordinators_are_named_by_account_with_or_without_address() {
 		let alice = "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY";
 		let named: Named = alice.parse().unwrap();

@@ -68,11 +68,16 @@ impl Setup {
 	}
 }
 
-/// What a loaded copy of the model needs, by its files: the weights, and a quarter more for what is
-/// made of them and for the numbers of a step.
+/// Tokenizer, sessions and the numbers of a small model's step: what even the smallest model needs.
+const MEMORY_OF_ANY_MODEL: u64 = 64 << 20;
+
+/// What a loaded copy of the model needs, by its files: the weights, a quarter more for what is made of
+/// them, and what every model needs.
 pub fn memory_estimate(folder: &ModelFolder) -> u64 {
 	let weights = folder.weight_bytes();
-	weights.saturating_add(weights / 4)
+	weights
+		.saturating_add(weights / 4)
+		.saturating_add(MEMORY_OF_ANY_MODEL)
 }
 
 /// Loads the library and the first model. Blocks for seconds.
