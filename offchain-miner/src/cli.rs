@@ -111,7 +111,8 @@ pub struct HoldArgs {
 	#[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
 	pub slots: u16,
 	/// Memory for loaded models, such as 20GiB: the one that was unused longest is let go of when
-	/// another needs room. Default: 80% of the GPU's memory, or half of the machine's.
+	/// another needs room. Default: 80% of the GPU's memory, or half of the machine's; with --device
+	/// auto the less of both.
 	#[arg(long, value_name = "BYTES")]
 	pub memory_limit: Option<Bytes>,
 }
