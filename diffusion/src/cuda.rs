@@ -81,7 +81,7 @@ pub fn missing_libraries(runtime: Option<&Path>) -> Vec<MissingLibrary> {
 		if let Err(error) = unsafe { Library::new(file) } {
 			missing.push(MissingLibrary {
 				file: file.into(),
-				problem: error.to_string(),
+				problem: why(&error),
 				fix: format!(
 					"install {of}, or name its folder in LD_LIBRARY_PATH if it is installed elsewhere"
 				),
@@ -91,11 +91,18 @@ pub fn missing_libraries(runtime: Option<&Path>) -> Vec<MissingLibrary> {
 	missing
 }
 
+/// What the system said: the error itself says only which call failed.
+fn why(error: &libloading::Error) -> String {
+	std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string)
+}
+
 /// The memory of the GPU of this number, in bytes.
 pub fn memory(number: u32) -> Result<u64, String> {
 	// SAFETY: as in `gpu`.
-	let driver = unsafe { Library::new(DRIVER) }
-		.map_err(|error| format!("{DRIVER} does not load ({error}): install NVIDIA's driver"))?;
+	let driver = unsafe { Library::new(DRIVER) }.map_err(|error| {
+		let why = why(&error);
+		format!("{DRIVER} does not load ({why}): install NVIDIA's driver")
+	})?;
 	let ordinal = c_int::try_from(number).map_err(|_| format!("there is no GPU {number}"))?;
 	let missing = |error: libloading::Error| format!("{DRIVER} is no CUDA driver: {error}");
 	let check = |what: &str, status: c_int| match status {
@@ -123,8 +130,10 @@ pub fn memory(number: u32) -> Result<u64, String> {
 pub fn gpu(number: u32) -> Result<Gpu, String> {
 	// SAFETY: loading a library runs its initialisers. This is the driver under the name that every
 	// CUDA program loads it by; whoever can replace it already runs code in this account.
-	let driver = unsafe { Library::new(DRIVER) }
-		.map_err(|error| format!("{DRIVER} does not load ({error}): install NVIDIA's driver"))?;
+	let driver = unsafe { Library::new(DRIVER) }.map_err(|error| {
+		let why = why(&error);
+		format!("{DRIVER} does not load ({why}): install NVIDIA's driver")
+	})?;
 	let ordinal = c_int::try_from(number).map_err(|_| format!("there is no GPU {number}"))?;
 
 	let check = |what: &str, status: c_int| match status {

@@ -111,7 +111,8 @@ pub struct HoldArgs {
 	#[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
 	pub slots: u16,
 	/// Memory for loaded models, such as 20GiB: the one that was unused longest is let go of when
-	/// another needs room. Default: 80% of the GPU's memory, or half of the machine's.
+	/// another needs room. Default: 80% of the GPU's memory, or half of the machine's; with --device
+	/// auto the less of both.
 	#[arg(long, value_name = "BYTES")]
 	pub memory_limit: Option<Bytes>,
 }
@@ -247,6 +248,25 @@ mod tests {
 	#[test]
 	fn the_command_line_is_consistent() {
 		Cli::command().debug_assert();
+	}
+
+	#[test]
+	fn the_defaults_of_every_command_parse() {
+		for line in [
+			"run",
+			"run --imported --slots 2 --memory-limit 20GiB --drain-timeout 5",
+			"generate prompt",
+			"doctor --json",
+			"bench",
+			"models list",
+			"models import a.tar.gz",
+			"models optimize a --out b",
+		] {
+			let words = ["offchain-miner"].into_iter().chain(line.split(' '));
+			assert!(Cli::try_parse_from(words).is_ok(), "{line}");
+		}
+		let wrong = ["offchain-miner", "run", "--slots", "0"];
+		assert!(Cli::try_parse_from(wrong).is_err());
 	}
 
 	#[test]

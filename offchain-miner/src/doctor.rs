@@ -194,9 +194,9 @@ fn look_at_engine(args: &EngineArgs, hold: &HoldArgs) -> Vec<Finding> {
 		},
 	};
 	let gpu = look_at_gpu(args.device);
-	let is_there = gpu.health == Health::Ok;
+	let is_wanted = gpu.health == Health::Ok || matches!(args.device, Device::Cuda(_));
 	findings.push(gpu);
-	if is_there {
+	if is_wanted {
 		findings.extend(look_at_gpu_libraries(args.device, library_path.as_deref()));
 	}
 	let folders = match hold.paths(args) {

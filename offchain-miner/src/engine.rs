@@ -28,6 +28,8 @@ pub struct DiffusionEngine {
 
 struct Shared {
 	folders: Vec<ModelFolder>,
+	/// What each is called in the metrics.
+	labels: Vec<String>,
 	options: LoadOptions,
 	shelf: Shelf<Pipeline>,
 	trajectory: Option<PathBuf>,
@@ -68,11 +70,16 @@ impl Setup {
 	}
 }
 
-/// What a loaded copy of the model needs, by its files: the weights, and a quarter more for what is
-/// made of them and for the numbers of a step.
+/// Tokenizer, sessions and the numbers of a small model's step: what even the smallest model needs.
+const MEMORY_OF_ANY_MODEL: u64 = 64 << 20;
+
+/// What a loaded copy of the model needs, by its files: the weights, a quarter more for what is made of
+/// them, and what every model needs.
 pub fn memory_estimate(folder: &ModelFolder) -> u64 {
 	let weights = folder.weight_bytes();
-	weights.saturating_add(weights / 4)
+	weights
+		.saturating_add(weights / 4)
+		.saturating_add(MEMORY_OF_ANY_MODEL)
 }
 
 /// Loads the library and the first model. Blocks for seconds.
@@ -95,8 +102,9 @@ pub fn open(setup: Setup) -> Result<(DiffusionEngine, Profile), DeviceError> {
 		let path = folders[error.model].path().display();
 		DeviceError::Engine(format!("{path}: {error}"))
 	})?;
+	let labels = labels(&folders);
 	let pipeline = shelf
-		.borrow(0, || load(first, &options, &metrics))
+		.borrow(0, || load(first, &labels[0], &options, &metrics))
 		.map_err(|error| DeviceError::Engine(format!("{}: {error}", first.path().display())))?;
 	let profile = Profile {
 		device: device_class(&pipeline),
@@ -106,9 +114,9 @@ pub fn open(setup: Setup) -> Result<(DiffusionEngine, Profile), DeviceError> {
 		slots: slots.max(1),
 	};
 	drop(pipeline);
-	let names = folders.iter().map(|it| it.name().to_owned()).collect();
 	let shared = Arc::new(Shared {
 		folders,
+		labels: labels.clone(),
 		options,
 		shelf,
 		trajectory,
@@ -116,7 +124,7 @@ pub fn open(setup: Setup) -> Result<(DiffusionEngine, Profile), DeviceError> {
 	});
 	// Weak, so that the metrics do not keep the models in memory.
 	let weak = Arc::downgrade(&shared);
-	shared.metrics.take_stock(names, move || {
+	shared.metrics.take_stock(labels, move || {
 		weak.upgrade()
 			.map(|shared| shared.shelf.stock())
 			.unwrap_or_default()
@@ -130,12 +138,31 @@ pub fn profile_text(pipeline: &Pipeline) -> String {
 	profile.take(limits::MAX_TEXT_BYTES / 4).collect()
 }
 
-fn load(folder: &ModelFolder, options: &LoadOptions, metrics: &Metrics) -> Result<Pipeline, Error> {
+/// A label for each: its name, and where two have one name, the beginning of its hash.
+fn labels(folders: &[ModelFolder]) -> Vec<String> {
+	let label = |folder: &ModelFolder| {
+		let name = folder.name();
+		let is_alone = folders.iter().filter(|it| it.name() == name).count() == 1;
+		if is_alone {
+			name.to_owned()
+		} else {
+			format!("{name} {}", hex::encode(&folder.hash()[..4]))
+		}
+	};
+	folders.iter().map(label).collect()
+}
+
+fn load(
+	folder: &ModelFolder,
+	label: &str,
+	options: &LoadOptions,
+	metrics: &Metrics,
+) -> Result<Pipeline, Error> {
 	let begun = Instant::now();
-	metrics.loads(folder.name());
+	metrics.loads(label);
 	let pipeline = Pipeline::load(folder, options)?;
 	let seconds = begun.elapsed().as_secs_f32();
-	info!(model = folder.name(), seconds, "loaded");
+	info!(model = label, seconds, "loaded");
 	Ok(pipeline)
 }
 
@@ -192,8 +219,8 @@ fn device_class(pipeline: &Pipeline) -> DeviceClass {
 }
 
 impl Shared {
-	/// The model of this hash, loaded, and its name.
-	fn pipeline(&self, model: &H256) -> Result<(&str, Borrowed<'_, Pipeline>), PaintError> {
+	/// The model of this hash, loaded, and its number.
+	fn pipeline(&self, model: &H256) -> Result<(usize, Borrowed<'_, Pipeline>), PaintError> {
 		let number = self
 			.folders
 			.iter()
@@ -201,12 +228,12 @@ impl Shared {
 			.ok_or_else(|| {
 				PaintError::Failed(format!("this miner does not hold model {model:?}"))
 			})?;
-		let folder = &self.folders[number];
+		let (folder, label) = (&self.folders[number], &self.labels[number]);
 		let pipeline = self
 			.shelf
-			.borrow(number, || load(folder, &self.options, &self.metrics))
+			.borrow(number, || load(folder, label, &self.options, &self.metrics))
 			.map_err(|error| self.failed(&error))?;
-		Ok((folder.name(), pipeline))
+		Ok((number, pipeline))
 	}
 
 	fn failed(&self, error: &Error) -> PaintError {
@@ -244,7 +271,8 @@ impl Engine for DiffusionEngine {
 	) -> Result<Painting, PaintError> {
 		let shared = &*self.shared;
 		let keep = shared.trajectory.clone();
-		let (model, mut pipeline) = shared.pipeline(&spec.model)?;
+		let (number, mut pipeline) = shared.pipeline(&spec.model)?;
+		let (model, label) = (shared.folders[number].name(), &shared.labels[number]);
 		let begun = Instant::now();
 		let made = pipeline.generate_until(
 			&request(spec),
@@ -259,7 +287,10 @@ impl Engine for DiffusionEngine {
 			Ok(picture) => picture,
 			Err(Error::Cancelled) => return Err(PaintError::Stopped),
 			Err(error) if spoils(&error) => {
-				warn!(model, "loaded anew for the next task, after: {error}");
+				warn!(
+					model = label,
+					"loaded anew for the next task, after: {error}"
+				);
 				pipeline.spoil();
 				return Err(shared.failed(&error));
 			},
@@ -269,7 +300,7 @@ impl Engine for DiffusionEngine {
 		let seconds = begun.elapsed().as_secs_f64();
 		shared
 			.metrics
-			.painted(model, megapixel_steps(spec), seconds);
+			.painted(label, megapixel_steps(spec), seconds);
 		let leaves: Vec<H256> = picture
 			.trajectory
 			.leaves
@@ -417,6 +448,8 @@ mod tests {
 		assert_eq!(paint(&models[0]), first);
 		// The file names its model; the picture is the same.
 		assert_eq!(other.trajectory_root, first.trajectory_root);
+		let labels = &engine.shared.labels;
+		assert!(labels[0] != labels[1], "two models of one name: {labels:?}");
 		let stock = engine.shared.shelf.stock();
 		assert_eq!(stock.used, needs);
 		let warm: Vec<usize> = stock.models.iter().map(|it| it.warm).collect();

@@ -54,14 +54,20 @@ impl Drop for Monitor {
 	}
 }
 
-/// Listens at a loopback address. Another one is refused: what is shown there is the owner's business.
-pub async fn listen(address: SocketAddr, watched: Watched) -> anyhow::Result<Monitor> {
+/// Refuses an address that is not loopback: what is shown there is the owner's business.
+pub fn check(address: SocketAddr) -> anyhow::Result<()> {
 	ensure!(
 		address.ip().is_loopback(),
 		"--metrics-listen {address} can be reached from elsewhere: name a loopback address such as \
 		 127.0.0.1:{}, and put a proxy in front of it if others are to see it",
 		address.port()
 	);
+	Ok(())
+}
+
+/// Listens at a loopback address; [`check`] says which.
+pub async fn listen(address: SocketAddr, watched: Watched) -> anyhow::Result<Monitor> {
+	check(address)?;
 	let listener = TcpListener::bind(address)
 		.await
 		.with_context(|| format!("cannot listen at {address} for --metrics-listen"))?;

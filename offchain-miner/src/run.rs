@@ -100,6 +100,8 @@ pub fn outbox_folder(data_dir: &Path, worker: &WorkerId) -> PathBuf {
 
 /// Mines until a signal says to stop.
 pub async fn command(args: RunArgs, ui: Ui) -> anyhow::Result<()> {
+	// Before anything that takes long.
+	args.metrics_listen.map_or(Ok(()), monitor::check)?;
 	let worker = load_worker_key(args.key.worker_key.as_deref(), WORKER_VARIABLE)?;
 	let data_dir = data_dir(args.data_dir.as_deref())?;
 	let folder = outbox_folder(&data_dir, &worker.public());

@@ -50,7 +50,7 @@ const KEPT: [&str; 14] = [
 	"README.md",
 ];
 /// Larger than any model in use.
-const MAX_MODEL: Bytes = Bytes(64 << 30);
+const MAX_MODEL: &str = "64GiB";
 
 /// Options of `models`.
 #[derive(Clone, Debug, Args)]
@@ -84,7 +84,7 @@ pub struct ImportArgs {
 	/// A model folder, or one in a .tar, .tar.gz or .zip archive.
 	pub source: PathBuf,
 	/// The most that it may have in all, such as 20GiB.
-	#[arg(long, value_name = "BYTES", default_value_t = MAX_MODEL)]
+	#[arg(long, value_name = "BYTES", default_value = MAX_MODEL)]
 	pub max_size: Bytes,
 	/// Do not load the graphs to look at their inputs and outputs: for graphs that this machine has no
 	/// device for.

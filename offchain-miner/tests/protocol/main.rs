@@ -17,7 +17,7 @@ use offchain_miner::{
 	device::{Device, Engine, Go, PaintError, Profile},
 	fleet::{self, Wishes},
 	link::Chain,
-	metrics::Metrics,
+	metrics::{Metrics, Now},
 	monitor::{self, Watched},
 	outbox::{Outbox, Painting},
 	purse::{keeper::Asking, store::Store, Purse},
@@ -39,6 +39,9 @@ use std::{
 };
 use tokio::{sync::watch, task::JoinHandle, time::sleep};
 
+/// The task at which the device fails.
+const LOST: u8 = 66;
+
 /// Paints something else every time, as a device may that does not compute the same bits twice.
 #[derive(Clone)]
 struct Moody {
@@ -53,6 +56,9 @@ impl Engine for Moody {
 		observe: &mut dyn FnMut(u16) -> Go,
 	) -> Result<Painting, PaintError> {
 		let number = self.paintings.fetch_add(1, Ordering::SeqCst);
+		if spec.prompt == format!("task {LOST}") {
+			return Err(PaintError::Failed("the device is lost".into()));
+		}
 		for step in 1..=spec.steps {
 			thread::sleep(self.step);
 			if observe(step) == Go::Stop {
@@ -700,6 +706,31 @@ async fn what_is_uploaded_waits_for_no_picture_and_no_picture_waits_for_it() {
 	coordinator.lock().submit_faults.clear();
 	miner.settled().await;
 	assert_eq!(miner.painted(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_device_that_fails_gives_the_task_back_and_the_miner_goes_on() {
+	let folder = tempfile::tempdir().unwrap();
+	let coordinator = Coordinator::new(10);
+	let (_server, address) = coordinator.serve(ANY).await;
+	let miner = Running::start(folder.path(), registry(&[(&coordinator, address)]), FAST).await;
+	coordinator.ask_for(LOST);
+	coordinator
+		.wait_for("an answer", |seen| seen.submits.len() == 1)
+		.await;
+	coordinator.ask_for(2);
+	coordinator
+		.wait_for("a result", |seen| seen.commitments().len() == 1)
+		.await;
+	miner.settled().await;
+	assert_eq!(coordinator.lock().seen.failures(), ["the device is lost"]);
+	let text = miner.metrics.text(&Now::default()).unwrap();
+	for line in [
+		"tasks_total{outcome=\"failed\"} 1",
+		"tasks_total{outcome=\"accepted\"} 1",
+	] {
+		assert!(text.contains(line), "{text}");
+	}
 }
 
 #[tokio::test(flavor = "multi_thread")]
