@@ -1,8 +1,15 @@
 //! The command line.
 
 use crate::{
-	doctor::DoctorArgs, generate::GenerateArgs, link::is_http_url, models::MODEL_VARIABLE,
-	run::RunArgs, trust::Trust, ui::LogFormat, verify_draw::VerifyDrawArgs,
+	doctor::DoctorArgs,
+	generate::GenerateArgs,
+	link::is_http_url,
+	models::MODEL_VARIABLE,
+	purse::{claim::ClaimArgs, status::EarningsArgs},
+	run::RunArgs,
+	trust::Trust,
+	ui::LogFormat,
+	verify_draw::VerifyDrawArgs,
 	verify_step::VerifyStepArgs,
 };
 use anyhow::Context;
@@ -36,6 +43,10 @@ pub enum Command {
 	Generate(GenerateArgs),
 	/// Check this machine, and say what to do about what is wrong.
 	Doctor(DoctorArgs),
+	/// Show what was earned, where the money is, and what to do next.
+	Earnings(EarningsArgs),
+	/// Get all the money that can be got on chain.
+	Claim(ClaimArgs),
 	/// Recompute the draw of a task from public data.
 	VerifyDraw(VerifyDrawArgs),
 	/// Run steps of a picture again from its trajectory, and compare.

@@ -7,7 +7,7 @@ use crate::{
 	fleet::{self, Wishes},
 	link::Chain,
 	outbox::Outbox,
-	purse::{store::Store, Purse},
+	purse::{self, chain::Node, store::Store, survey::Coordinators, Purse},
 	session::{Miner, Stop, Timing},
 	ui::Ui,
 };
@@ -26,7 +26,7 @@ use std::{
 use tokio::{
 	select,
 	signal::unix::{signal, SignalKind},
-	task,
+	task::{self, JoinSet},
 	time::sleep,
 };
 use tracing::info;
@@ -58,6 +58,9 @@ pub struct RunArgs {
 	/// CUC with up to 12 decimals. 0 takes free tasks too.
 	#[arg(long, value_name = "CUC", default_value = "0", value_parser = cuc)]
 	pub min_pay: Amount,
+	/// Claim what can be claimed at every new era. The worker's account pays the fees: send it some CUC.
+	#[arg(long)]
+	pub auto_claim: bool,
 }
 
 fn cuc(text: &str) -> Result<Amount, String> {
@@ -105,6 +108,7 @@ pub async fn command(args: RunArgs, ui: Ui) -> anyhow::Result<()> {
 		"ready"
 	);
 
+	let node_url = args.chain.url.clone();
 	let follower = follow(args.chain.url);
 	let chain = select! {
 		chain = first_view(&follower) => chain?,
@@ -117,6 +121,22 @@ pub async fn command(args: RunArgs, ui: Ui) -> anyhow::Result<()> {
 		&outbox,
 	)
 	.await?;
+	let only = args.coordinators.only();
+	let node = Node::new(node_url, args.auto_claim.then(|| worker.clone()));
+	let proofs = Coordinators {
+		registry: chain.registry.clone(),
+		only: only.clone(),
+		trust: trust.clone(),
+	};
+	// Ends with this function.
+	let mut watcher = JoinSet::new();
+	watcher.spawn(purse::watch::run(
+		purse.clone(),
+		node,
+		proofs,
+		chain.registry.clone(),
+		args.auto_claim,
+	));
 	let miner = Miner {
 		worker,
 		device,
@@ -128,7 +148,7 @@ pub async fn command(args: RunArgs, ui: Ui) -> anyhow::Result<()> {
 	};
 	let wishes = Wishes {
 		most: usize::from(args.coordinators.max_coordinators),
-		only: args.coordinators.only(),
+		only,
 		seed: rand::random(),
 	};
 	fleet::run(Arc::new(miner), chain, wishes, stop).await;

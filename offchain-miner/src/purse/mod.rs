@@ -12,14 +12,23 @@
 //!   ([`cuckoo_primitives::voucher::MinerLedger::may_work`]).
 //!
 //! From the inside out: [`book`] is the arithmetic, [`store`] the disk, this module the daemon's way in,
-//! [`keeper`] asks coordinators, [`chain`] and [`watch`] the chain, [`status`] says where each era stands
-//! (`offchain-miner earnings`), and [`claim`] gets the money (`offchain-miner claim`).
+//! [`keeper`] asks coordinators for vouchers. [`era`] says where an era stands and what can be claimed of
+//! it, from what [`survey`] has found on the [`chain`] and at coordinators; on it rest the daemon's
+//! [`watch`], [`status`] (`offchain-miner earnings`) and [`claim`] (`offchain-miner claim`).
 
 pub mod book;
+pub mod chain;
+pub mod claim;
+pub mod era;
 pub mod keeper;
+#[cfg(test)]
+mod money_tests;
+pub mod status;
 pub mod store;
+pub mod survey;
 #[cfg(test)]
 mod tests;
+pub mod watch;
 
 use crate::{assignment::Verified, outbox::Record};
 use book::{Book, Fault, Party, Source, View};
@@ -31,7 +40,7 @@ use std::{
 	time::{Duration, Instant},
 };
 use store::{Store, StoreError};
-use tokio::sync::watch;
+use tokio::sync::watch as channel;
 use tracing::{error, info, warn};
 
 /// After paid work was refused: how long no work is asked for; doubles each time.
@@ -106,9 +115,11 @@ pub struct Purse {
 	min_pay: Balance,
 	accounts: Mutex<BTreeMap<Party, Account>>,
 	/// For how many eras after its own an era can be claimed, once the chain was asked.
-	claim_eras: watch::Sender<Option<EraIndex>>,
-	/// Counts changes of standing, and of who is watched.
-	changes: watch::Sender<u64>,
+	claim_eras: channel::Sender<Option<EraIndex>>,
+	/// Counts changes of standing.
+	changes: channel::Sender<u64>,
+	/// Counts reasons to ask the chain again.
+	questions: channel::Sender<u64>,
 }
 
 /// A book and what is only known while the miner runs.
@@ -227,8 +238,9 @@ impl Purse {
 			store,
 			min_pay,
 			accounts: Mutex::new(accounts),
-			claim_eras: watch::Sender::new(None),
-			changes: watch::Sender::new(0),
+			claim_eras: channel::Sender::new(None),
+			changes: channel::Sender::new(0),
+			questions: channel::Sender::new(0),
 		};
 		for record in pending {
 			purse.committed(record);
@@ -290,7 +302,7 @@ impl Purse {
 				account.refused(now);
 				drop(accounts);
 				// Perhaps the chain has more by now.
-				self.changed();
+				self.ask_chain();
 				Err(declined)
 			},
 		}
@@ -405,12 +417,8 @@ impl Purse {
 
 	/// Opens an account, so that the chain is asked for its allotment.
 	pub fn serve(&self, party: &Party) {
-		let mut accounts = self.accounts();
-		if !accounts.contains_key(party) {
-			self.account(&mut accounts, party);
-			drop(accounts);
-			self.changed();
-		}
+		self.account(&mut self.accounts(), party);
+		self.ask_chain();
 	}
 
 	/// A copy of a book.
@@ -420,13 +428,18 @@ impl Purse {
 		account.book.as_ref().ok().cloned()
 	}
 
-	/// Changes when someone's standing does, and when the chain is to be asked again.
-	pub fn changes(&self) -> watch::Receiver<u64> {
+	/// Changes when someone's standing may have.
+	pub fn changes(&self) -> channel::Receiver<u64> {
 		self.changes.subscribe()
 	}
 
+	/// Changes when the chain is to be asked again.
+	pub fn questions(&self) -> channel::Receiver<u64> {
+		self.questions.subscribe()
+	}
+
 	/// For how many eras after its own an era can be claimed, once the chain was asked.
-	pub fn claim_eras(&self) -> watch::Receiver<Option<EraIndex>> {
+	pub fn claim_eras(&self) -> channel::Receiver<Option<EraIndex>> {
 		self.claim_eras.subscribe()
 	}
 
@@ -449,16 +462,15 @@ impl Purse {
 		}
 	}
 
-	/// The chain's word on an era: so much of it is at no risk. Touches the disk.
-	pub fn secure(
+	/// The chain's word on an era: so much of it is at no risk, and so much was received. Touches the disk.
+	pub fn mark(
 		&self,
 		party: &Party,
 		era: EraIndex,
-		amount: Balance,
+		secured: Balance,
+		received: Balance,
 	) -> Result<Standing, StoreError> {
-		self.update(party, |_, book| {
-			book.secure(era, amount);
-		})
+		self.update(party, |_, book| book.mark(era, secured, received))
 	}
 
 	/// Forgets eras of which nothing can be claimed any more. Touches the disk.
@@ -468,9 +480,10 @@ impl Purse {
 				.book(&party)
 				.map(|book| book.eras.into_keys().collect())
 				.unwrap_or_default();
-			self.update(&party, |_, book| {
-				book.prune(now, claim_eras);
-			})?;
+			if before.is_empty() {
+				continue;
+			}
+			self.update(&party, |_, book| book.prune(now, claim_eras))?;
 			let Some(book) = self.book(&party) else {
 				continue;
 			};
@@ -534,6 +547,10 @@ impl Purse {
 
 	fn changed(&self) {
 		self.changes.send_modify(|count| *count += 1);
+	}
+
+	fn ask_chain(&self) {
+		self.questions.send_modify(|count| *count += 1);
 	}
 
 	/// A thread that panicked while it held the lock has left the map whole: a book is replaced in one
