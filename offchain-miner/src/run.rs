@@ -7,7 +7,13 @@ use crate::{
 	fleet::{self, Wishes},
 	link::Chain,
 	outbox::Outbox,
-	purse::{self, chain::Node, store::Store, survey::Coordinators, Purse},
+	purse::{
+		self,
+		chain::Node,
+		store::{Store, StoreError},
+		survey::Coordinators,
+		Purse,
+	},
 	session::{Miner, Stop, Timing},
 	ui::Ui,
 };
@@ -15,7 +21,7 @@ use anyhow::Context;
 use clap::Args;
 use cuckoo_chain_client::{follow, keys::load_worker_key, Follower};
 use cuckoo_coordinator_api::Amount;
-use cuckoo_primitives::WorkerId;
+use cuckoo_primitives::{AccountId, WorkerId};
 use sp_core::{crypto::Ss58Codec, Pair};
 use std::{
 	io,
@@ -119,6 +125,9 @@ pub async fn command(args: RunArgs, ui: Ui) -> anyhow::Result<()> {
 		Store::new(&data_dir, chain.genesis_hash),
 		args.min_pay,
 		&outbox,
+		chain
+			.current()
+			.and_then(|registry| Some(registry.by_worker(&worker.public())?.account.clone())),
 	)
 	.await?;
 	let only = args.coordinators.only();
@@ -161,12 +170,17 @@ async fn open_purse(
 	store: Store,
 	min_pay: Amount,
 	outbox: &Arc<Outbox>,
+	miner: Option<AccountId>,
 ) -> anyhow::Result<Arc<Purse>> {
 	let outbox = outbox.clone();
 	let opened = task::spawn_blocking(move || {
 		let mut pending = outbox.pending();
 		pending.retain(|record| record.genesis_hash == *store.genesis_hash());
-		Purse::open(store, min_pay.0, &pending)
+		let purse = Purse::open(store, min_pay.0, &pending);
+		if let Some(miner) = &miner {
+			purse.adopt(miner)?;
+		}
+		Ok::<_, StoreError>(purse)
 	});
 	Ok(Arc::new(opened.await??))
 }

@@ -477,7 +477,7 @@ async fn the_watcher_frees_what_is_settled() {
 #[test]
 fn less_than_the_miners_own_price_is_given_back() {
 	let folder = tempfile::tempdir().unwrap();
-	let purse = Arc::new(Purse::open(Store::new(folder.path(), GENESIS), 3, &[]).unwrap());
+	let purse = Arc::new(Purse::open(Store::new(folder.path(), GENESIS), 3, &[]));
 	purse.set_guaranteed(&party(), 1_000);
 	let now = Instant::now();
 	// Ten megapixel-steps.
