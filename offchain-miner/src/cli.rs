@@ -9,6 +9,7 @@ use crate::{
 	link::is_http_url,
 	memory::{default_limit, Bytes},
 	models::MODEL_VARIABLE,
+	purse::{claim::ClaimArgs, status::EarningsArgs},
 	run::RunArgs,
 	trust::Trust,
 	ui::LogFormat,
@@ -50,6 +51,10 @@ pub enum Command {
 	Bench(BenchArgs),
 	/// Import models, list them, or write a faster copy of one.
 	Models(ModelsArgs),
+	/// Show what was earned, where the money is, and what to do next.
+	Earnings(EarningsArgs),
+	/// Get all the money that can be got on chain.
+	Claim(ClaimArgs),
 	/// Recompute the draw of a task from public data.
 	VerifyDraw(VerifyDrawArgs),
 	/// Run steps of a picture again from its trajectory, and compare.

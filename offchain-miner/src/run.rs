@@ -11,7 +11,13 @@ use crate::{
 	metrics::Metrics,
 	monitor::{self, Watched},
 	outbox::Outbox,
-	purse::{store::Store, Purse},
+	purse::{
+		self,
+		chain::Node,
+		store::{Store, StoreError},
+		survey::Coordinators,
+		Purse,
+	},
 	session::{Miner, Stop, Timing},
 	ui::Ui,
 };
@@ -19,7 +25,7 @@ use anyhow::Context;
 use clap::Args;
 use cuckoo_chain_client::{follow, keys::load_worker_key, Follower};
 use cuckoo_coordinator_api::Amount;
-use cuckoo_primitives::WorkerId;
+use cuckoo_primitives::{AccountId, WorkerId};
 use sp_core::{crypto::Ss58Codec, Pair};
 use std::{
 	io,
@@ -31,7 +37,7 @@ use std::{
 use tokio::{
 	select,
 	signal::unix::{signal, SignalKind},
-	task,
+	task::{self, JoinSet},
 	time::sleep,
 };
 use tracing::info;
@@ -74,6 +80,9 @@ pub struct RunArgs {
 	/// Serve /metrics (for Prometheus) and /healthz at this loopback address, such as 127.0.0.1:9650.
 	#[arg(long, value_name = "ADDRESS:PORT")]
 	pub metrics_listen: Option<SocketAddr>,
+	/// Claim what can be claimed at every new era. The worker's account pays the fees: send it some CUC.
+	#[arg(long)]
+	pub auto_claim: bool,
 }
 
 fn cuc(text: &str) -> Result<Amount, String> {
@@ -138,6 +147,7 @@ pub async fn command(args: RunArgs, ui: Ui) -> anyhow::Result<()> {
 		None => None,
 	};
 
+	let node_url = args.chain.url.clone();
 	let follower = follow(args.chain.url);
 	let chain = select! {
 		chain = first_view(&follower) => chain?,
@@ -147,8 +157,27 @@ pub async fn command(args: RunArgs, ui: Ui) -> anyhow::Result<()> {
 		Store::new(&data_dir, chain.genesis_hash),
 		args.min_pay,
 		&outbox,
+		chain
+			.current()
+			.and_then(|registry| Some(registry.by_worker(&worker.public())?.account.clone())),
 	)
 	.await?;
+	let only = args.coordinators.only();
+	let node = Node::new(node_url, args.auto_claim.then(|| worker.clone()));
+	let proofs = Coordinators {
+		registry: chain.registry.clone(),
+		only: only.clone(),
+		trust: trust.clone(),
+	};
+	// Ends with this function.
+	let mut watcher = JoinSet::new();
+	watcher.spawn(purse::watch::run(
+		purse.clone(),
+		node,
+		proofs,
+		chain.registry.clone(),
+		args.auto_claim,
+	));
 	let miner = Miner {
 		worker,
 		device,
@@ -161,7 +190,7 @@ pub async fn command(args: RunArgs, ui: Ui) -> anyhow::Result<()> {
 	};
 	let wishes = Wishes {
 		most: usize::from(args.coordinators.max_coordinators),
-		only: args.coordinators.only(),
+		only,
 		seed: rand::random(),
 	};
 	fleet::run(Arc::new(miner), chain, wishes, stop).await;
@@ -174,12 +203,17 @@ async fn open_purse(
 	store: Store,
 	min_pay: Amount,
 	outbox: &Arc<Outbox>,
+	miner: Option<AccountId>,
 ) -> anyhow::Result<Arc<Purse>> {
 	let outbox = outbox.clone();
 	let opened = task::spawn_blocking(move || {
 		let mut pending = outbox.pending();
 		pending.retain(|record| record.genesis_hash == *store.genesis_hash());
-		Purse::open(store, min_pay.0, &pending)
+		let purse = Purse::open(store, min_pay.0, &pending);
+		if let Some(miner) = &miner {
+			purse.adopt(miner)?;
+		}
+		Ok::<_, StoreError>(purse)
 	});
 	Ok(Arc::new(opened.await??))
 }

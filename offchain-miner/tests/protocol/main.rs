@@ -170,7 +170,7 @@ impl Running {
 		let device = Device::start(move || Ok((brush, profile))).await.unwrap();
 		let outbox = Arc::new(Outbox::open(folder).unwrap());
 		let store = Store::new(folder, GENESIS);
-		let purse = Arc::new(Purse::open(store, 0, &outbox.pending()).unwrap());
+		let purse = Arc::new(Purse::open(store, 0, &outbox.pending()));
 		let miner = Miner {
 			worker: key(MINER),
 			device: device.clone(),
@@ -231,17 +231,22 @@ impl Running {
 
 	/// As SIGKILL does: nothing is finished, nothing is said.
 	async fn kill(self) {
-		let Self { fleet, outbox, .. } = self;
+		let Self {
+			fleet,
+			outbox,
+			purse,
+			..
+		} = self;
 		fleet.abort();
 		let _ = fleet.await;
 		// The lock goes with the last handle, as it goes with a process.
 		for _ in 0..200 {
-			if Arc::strong_count(&outbox) == 1 {
+			if Arc::strong_count(&outbox) == 1 && Arc::strong_count(&purse) == 1 {
 				return;
 			}
 			sleep(Duration::from_millis(20)).await;
 		}
-		panic!("something still holds the outbox");
+		panic!("something still holds the outbox or the purse");
 	}
 }
 
