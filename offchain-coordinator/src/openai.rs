@@ -433,6 +433,7 @@ impl From<ApiError> for Refused {
 			PromptInvalid | StepsInvalid | SizeInvalid | GuidanceInvalid | ParameterInvalid => {
 				(StatusCode::BAD_REQUEST, INVALID, name)
 			},
+			PaymentRequired | BalanceTooLow => (StatusCode::PAYMENT_REQUIRED, INVALID, name),
 			RateLimited | AppQueueFull => {
 				(StatusCode::TOO_MANY_REQUESTS, RATE, "rate_limit_exceeded")
 			},

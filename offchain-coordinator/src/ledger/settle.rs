@@ -151,13 +151,20 @@ impl Pass<'_> {
 			fees = fees.saturating_add(fee);
 			roots.push((row.era, root));
 		}
-		self.redeem(fees).await?;
+		let is_short = fees > self.facts.reserve.free();
+		if is_short {
+			self.redeem(true).await?;
+		}
 		let mut waiting = 0;
 		for (era, root) in roots {
 			waiting += u32::from(!self.step(era, root).await?);
 		}
 		let money = self.coordinator.metrics().money();
 		money.set(&self.facts.reserve, waiting);
+		// What is not needed at once waits until the eras are settled: their time is short.
+		if !is_short {
+			self.redeem(false).await?;
+		}
 		Ok(())
 	}
 
@@ -261,15 +268,14 @@ impl Pass<'_> {
 		all
 	}
 
-	/// Redeems channels: those that are closing at once; all others that are worth it once an era, and
-	/// when the reserve does not suffice for these fees.
-	async fn redeem(&mut self, fees: Balance) -> Result<()> {
+	/// Redeems channels: those that are closing at once; all others that are worth it once an era, or,
+	/// when the reserve is short, all.
+	async fn redeem(&mut self, is_short: bool) -> Result<()> {
 		let store = self.coordinator.store();
 		let (after, last) = {
 			let turns = lock(&self.coordinator.ledger().turns);
 			(turns.channel, turns.redeemed)
 		};
-		let is_short = fees > self.facts.reserve.free();
 		let all = is_short || last != Some(self.facts.era);
 		let rows = store.redeemable(after, CHANNELS).await.map_err(internal)?;
 		let is_end = rows.len() < CHANNELS as usize;

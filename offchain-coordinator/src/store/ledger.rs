@@ -615,7 +615,14 @@ impl Store {
 		};
 		let work = move |sql: &mut dyn Sql| {
 			let held: Option<(i64, u64)> = meta(sql, SETTLER_KEY)?;
-			let others = held.is_some_and(|(who, until)| who != own && until > now_ms);
+			let held = held.filter(|(who, until)| *who != own && *until > now_ms);
+			let others = match held {
+				Some((who, _)) => {
+					let query = "SELECT 1 FROM instances WHERE number = $1 AND dead_ms IS NULL";
+					sql.row(query, values![who])?.is_some()
+				},
+				None => false,
+			};
 			if !others {
 				put_meta(sql, SETTLER_KEY, &(own, until_ms))?;
 			}

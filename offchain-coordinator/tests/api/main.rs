@@ -4,6 +4,7 @@ mod admin;
 mod apps;
 mod artifacts;
 mod bad_input;
+mod books;
 mod configuration;
 mod documents;
 mod drain;

@@ -48,7 +48,7 @@ fn settings() -> Settings {
 	}
 }
 
-fn chain() -> Model {
+pub fn chain() -> Model {
 	let chain = Model::new(GENESIS);
 	let mut state = chain.state();
 	state.era = 7;
@@ -89,7 +89,7 @@ async fn start(directory: &Path, chain: &Model) -> Server {
 	start_with(directory, chain, settings()).await
 }
 
-async fn start_with(directory: &Path, chain: &Model, settings: Settings) -> Server {
+pub async fn start_with(directory: &Path, chain: &Model, settings: Settings) -> Server {
 	let server = Server::start_without_chain(directory, settings, 1_000_000).await;
 	server.coordinator.set_chain(Arc::new(chain.clone()));
 	see(&server, chain).await;
@@ -104,7 +104,7 @@ async fn connect(server: &Server, chain: &Model, name: &str) -> TestMiner {
 }
 
 /// An app with a key and so much on its balance.
-async fn app(server: &Server, directory: &Path, name: &str, amount: Balance) -> HttpClient {
+pub async fn app(server: &Server, directory: &Path, name: &str, amount: Balance) -> HttpClient {
 	let key = with_keys(directory, |keys| {
 		let key = keys.create(name, Limits::default(), 1).unwrap();
 		if amount > 0 {

@@ -1,6 +1,6 @@
 //! What a task costs and until when it must be done.
 
-use crate::harness::*;
+use crate::{harness::*, money};
 use cuckoo_coordinator_api::{
 	error::ErrorCode,
 	rpc::TaskRpcClient,
@@ -23,7 +23,9 @@ fn priced(rate: u128) -> Settings {
 async fn a_task_costs_what_was_agreed_on_when_it_was_accepted() {
 	let directory = tempfile::tempdir().unwrap();
 	// 16 x 16 pixels, 4 steps: 1024 pixel-steps.
-	let server = Server::start_with(directory.path(), priced(1_000_001), 1_000_000).await;
+	let chain = money::chain();
+	let server = money::start_with(directory.path(), &chain, priced(1_000_001)).await;
+	let app = money::app(&server, directory.path(), "red", 10_000).await;
 	TestMiner::connect(&server, "alice").await.poll(0).await;
 	let info = server.client.coordinator_info().await.unwrap();
 	assert_eq!(info.prices.len(), 1);
@@ -43,19 +45,20 @@ async fn a_task_costs_what_was_agreed_on_when_it_was_accepted() {
 			..SubmitOptions::default()
 		})
 	};
-	let refused = server.client.task_submit(request("one"), at_most(1_024));
+	let refused = app.task_submit(request("one"), at_most(1_024));
 	let error = api_error(refused.await.unwrap_err());
 	assert_eq!(error.code, ErrorCode::PriceAboveMaximum);
 	assert_eq!(error.subject.as_deref(), Some("price=1025 max_price=1024"));
-	let accepted = server.client.task_submit(request("one"), at_most(1_025));
+	let accepted = app.task_submit(request("one"), at_most(1_025));
 	let task = accepted.await.unwrap();
 	assert_eq!(task.price, price);
 	server.stop().await;
 
-	let server = Server::start_with(directory.path(), priced(5_000_000), 2_000_000).await;
+	let server = money::start_with(directory.path(), &chain, priced(5_000_000)).await;
 	let status = server.client.task_status(task.id).await.unwrap();
 	assert_eq!(status.price, price, "also when the price has changed since");
-	let dearer = server.submit("two").await;
+	let app = money::app(&server, directory.path(), "blue", 10_000).await;
+	let dearer = app.task_submit(request("two"), None).await.unwrap();
 	assert_eq!(dearer.price, Amount(5_120));
 	server.stop().await;
 }
