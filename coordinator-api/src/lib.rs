@@ -9,6 +9,7 @@
 #![deny(missing_docs)]
 
 mod amount;
+pub mod channel;
 pub mod error;
 pub mod limits;
 pub mod miner;

@@ -174,7 +174,7 @@ impl Network {
 			.args(["--chain", &self.node_url()])
 			.arg("--data-dir")
 			.arg(self.folder.sub(&miner.name())?)
-			.env("CUCKOO_ACCOUNT_URI", miner.uri());
+			.env("CUCKOO_CLAIM_URI", miner.uri());
 		said("offchain-miner claim", command, CLAIM_TIMEOUT).await
 	}
 

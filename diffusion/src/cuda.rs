@@ -4,7 +4,10 @@
 #![allow(unsafe_code)] // Calls into the driver's C library; each block says why it is sound.
 
 use libloading::{Library, Symbol};
-use std::ffi::{c_char, c_int, c_uint, CStr};
+use std::{
+	ffi::{c_char, c_int, c_uint, CStr},
+	path::Path,
+};
 
 /// The driver's library; its soname has not changed since CUDA came out.
 const DRIVER: &str = "libcuda.so.1";
@@ -27,12 +30,110 @@ pub struct Gpu {
 	pub minor: u8,
 }
 
+/// What ONNX Runtime's GPU library loads beside the driver, some of it only at the first convolution:
+/// the file, and what it belongs to.
+const LIBRARIES: [(&str, &str); 8] = [
+	("libcudart.so.13", "CUDA 13's runtime"),
+	("libcublasLt.so.13", "CUDA 13's cuBLAS"),
+	("libcublas.so.13", "CUDA 13's cuBLAS"),
+	("libcurand.so.10", "CUDA 13's cuRAND"),
+	("libcufft.so.12", "CUDA 13's cuFFT"),
+	("libcudnn.so.9", "cuDNN 9"),
+	("libcudnn_graph.so.9", "cuDNN 9"),
+	("libcudnn_cnn.so.9", "cuDNN 9"),
+];
+/// What lies beside ONNX Runtime's library where it is the GPU build.
+const PROVIDERS: [&str; 2] = [
+	"libonnxruntime_providers_shared.so",
+	"libonnxruntime_providers_cuda.so",
+];
+
+/// A library that pictures on a GPU need and that does not load.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct MissingLibrary {
+	/// Its file's name.
+	pub file: String,
+	/// What the system said.
+	pub problem: String,
+	/// What to do.
+	pub fix: String,
+}
+
+/// The libraries that are missing for pictures on a GPU; `runtime` is ONNX Runtime's own, if it was
+/// found. Nothing that is here already is looked at twice, and nothing is run on the GPU.
+pub fn missing_libraries(runtime: Option<&Path>) -> Vec<MissingLibrary> {
+	let mut missing = Vec::new();
+	if let Some(folder) = runtime.and_then(Path::parent) {
+		for file in PROVIDERS.map(|name| folder.join(name)) {
+			if !file.is_file() {
+				missing.push(MissingLibrary {
+					file: file.display().to_string(),
+					problem: "no such file: this is the CPU build of ONNX Runtime".into(),
+					fix: "run scripts/setup --cuda".into(),
+				});
+			}
+		}
+	}
+	for (file, of) in LIBRARIES {
+		// SAFETY: loading a library runs its initialisers. These are NVIDIA's, under the names that
+		// ONNX Runtime loads them by from the same search path; whoever can replace them already runs
+		// code in this account.
+		if let Err(error) = unsafe { Library::new(file) } {
+			missing.push(MissingLibrary {
+				file: file.into(),
+				problem: why(&error),
+				fix: format!(
+					"install {of}, or name its folder in LD_LIBRARY_PATH if it is installed elsewhere"
+				),
+			});
+		}
+	}
+	missing
+}
+
+/// What the system said: the error itself says only which call failed.
+fn why(error: &libloading::Error) -> String {
+	std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string)
+}
+
+/// The memory of the GPU of this number, in bytes.
+pub fn memory(number: u32) -> Result<u64, String> {
+	// SAFETY: as in `gpu`.
+	let driver = unsafe { Library::new(DRIVER) }.map_err(|error| {
+		let why = why(&error);
+		format!("{DRIVER} does not load ({why}): install NVIDIA's driver")
+	})?;
+	let ordinal = c_int::try_from(number).map_err(|_| format!("there is no GPU {number}"))?;
+	let missing = |error: libloading::Error| format!("{DRIVER} is no CUDA driver: {error}");
+	let check = |what: &str, status: c_int| match status {
+		CUDA_SUCCESS => Ok(()),
+		status => Err(format!("the driver's {what} failed with status {status}")),
+	};
+	// SAFETY: the types are those of cuda.h, unchanged since CUDA 3.2; both pointers are to live locals.
+	unsafe {
+		let init: Symbol<unsafe extern "C" fn(c_uint) -> c_int> =
+			driver.get(b"cuInit\0").map_err(missing)?;
+		let device_get: Symbol<unsafe extern "C" fn(*mut c_int, c_int) -> c_int> =
+			driver.get(b"cuDeviceGet\0").map_err(missing)?;
+		let total_memory: Symbol<unsafe extern "C" fn(*mut usize, c_int) -> c_int> =
+			driver.get(b"cuDeviceTotalMem_v2\0").map_err(missing)?;
+		check("cuInit", init(0))?;
+		let mut device = 0;
+		check("cuDeviceGet", device_get(&mut device, ordinal))?;
+		let mut bytes = 0;
+		check("cuDeviceTotalMem", total_memory(&mut bytes, device))?;
+		Ok(bytes as u64)
+	}
+}
+
 /// Describes the GPU of this number, or says why it cannot be used and what to do.
 pub fn gpu(number: u32) -> Result<Gpu, String> {
 	// SAFETY: loading a library runs its initialisers. This is the driver under the name that every
 	// CUDA program loads it by; whoever can replace it already runs code in this account.
-	let driver = unsafe { Library::new(DRIVER) }
-		.map_err(|error| format!("{DRIVER} does not load ({error}): install NVIDIA's driver"))?;
+	let driver = unsafe { Library::new(DRIVER) }.map_err(|error| {
+		let why = why(&error);
+		format!("{DRIVER} does not load ({why}): install NVIDIA's driver")
+	})?;
 	let ordinal = c_int::try_from(number).map_err(|_| format!("there is no GPU {number}"))?;
 
 	let check = |what: &str, status: c_int| match status {

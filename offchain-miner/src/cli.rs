@@ -1,8 +1,19 @@
 //! The command line.
 
 use crate::{
-	doctor::DoctorArgs, generate::GenerateArgs, link::is_http_url, models::MODEL_VARIABLE,
-	run::RunArgs, trust::Trust, ui::LogFormat, verify_draw::VerifyDrawArgs,
+	bench::BenchArgs,
+	doctor::DoctorArgs,
+	engine::{memory_estimate, Setup},
+	generate::GenerateArgs,
+	library::{Library, ModelsArgs, MODELS_VARIABLE},
+	link::is_http_url,
+	memory::{default_limit, Bytes},
+	models::MODEL_VARIABLE,
+	purse::{claim::ClaimArgs, status::EarningsArgs},
+	run::RunArgs,
+	trust::Trust,
+	ui::LogFormat,
+	verify_draw::VerifyDrawArgs,
 	verify_step::VerifyStepArgs,
 };
 use anyhow::Context;
@@ -36,6 +47,14 @@ pub enum Command {
 	Generate(GenerateArgs),
 	/// Check this machine, and say what to do about what is wrong.
 	Doctor(DoctorArgs),
+	/// Measure how fast this machine makes pictures.
+	Bench(BenchArgs),
+	/// Import models, list them, or write a faster copy of one.
+	Models(ModelsArgs),
+	/// Show what was earned, where the money is, and what to do next.
+	Earnings(EarningsArgs),
+	/// Get all the money that can be got on chain.
+	Claim(ClaimArgs),
 	/// Recompute the draw of a task from public data.
 	VerifyDraw(VerifyDrawArgs),
 	/// Run steps of a picture again from its trajectory, and compare.
@@ -81,6 +100,61 @@ impl EngineArgs {
 			threads: usize::from(self.threads),
 			vae_tile: self.vae_tile,
 		}
+	}
+}
+
+/// Which models are held, and how many at once.
+#[derive(Clone, Debug, Args)]
+pub struct HoldArgs {
+	/// Also every model that `models import` has put into the models folder.
+	#[arg(long)]
+	pub imported: bool,
+	/// The models folder. Default: cuckoo/models in the user's data folder.
+	#[arg(long, value_name = "DIR", env = MODELS_VARIABLE)]
+	pub models_dir: Option<PathBuf>,
+	/// Tasks at once; each takes a copy of its model.
+	#[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
+	pub slots: u16,
+	/// Memory for loaded models, such as 20GiB: the one that was unused longest is let go of when
+	/// another needs room. Default: 80% of the GPU's memory, or half of the machine's; with --device
+	/// auto the less of both.
+	#[arg(long, value_name = "BYTES")]
+	pub memory_limit: Option<Bytes>,
+}
+
+impl HoldArgs {
+	/// Where the model folders are: those named, and those imported if they are wanted.
+	pub fn paths(&self, engine: &EngineArgs) -> anyhow::Result<Vec<PathBuf>> {
+		if !self.imported {
+			return Ok(crate::models::find(&engine.models)?);
+		}
+		let mut paths = engine.models.clone();
+		paths.extend(Library::at(self.models_dir.as_deref())?.folders()?);
+		anyhow::ensure!(
+			!paths.is_empty(),
+			"no model was imported yet: see offchain-miner models import --help"
+		);
+		Ok(paths)
+	}
+
+	/// What the engine opens: the models, opened and hashed, within the memory there is. Blocks.
+	pub fn setup(&self, engine: &EngineArgs) -> anyhow::Result<Setup> {
+		let folders = EngineArgs {
+			models: self.paths(engine)?,
+			..engine.clone()
+		}
+		.folders()?;
+		let largest = folders.iter().map(memory_estimate).max().unwrap_or(0);
+		let memory_limit = match self.memory_limit {
+			Some(Bytes(limit)) => limit,
+			None => default_limit(engine.device, largest),
+		};
+		Ok(Setup {
+			library: engine.onnxruntime.clone(),
+			slots: self.slots,
+			memory_limit,
+			..Setup::new(folders, engine.options())
+		})
 	}
 }
 
@@ -179,6 +253,25 @@ mod tests {
 	#[test]
 	fn the_command_line_is_consistent() {
 		Cli::command().debug_assert();
+	}
+
+	#[test]
+	fn the_defaults_of_every_command_parse() {
+		for line in [
+			"run",
+			"run --imported --slots 2 --memory-limit 20GiB --drain-timeout 5",
+			"generate prompt",
+			"doctor --json",
+			"bench",
+			"models list",
+			"models import a.tar.gz",
+			"models optimize a --out b",
+		] {
+			let words = ["offchain-miner"].into_iter().chain(line.split(' '));
+			assert!(Cli::try_parse_from(words).is_ok(), "{line}");
+		}
+		let wrong = ["offchain-miner", "run", "--slots", "0"];
+		assert!(Cli::try_parse_from(wrong).is_err());
 	}
 
 	#[test]

@@ -1,5 +1,5 @@
-//! One thread per device. It opens the engine, owns its sessions, and takes one job after another
-//! from a bounded queue; nothing else in the process touches the device.
+//! The threads of a device, one a slot. The first opens the engines; then each takes one job after
+//! another from one bounded queue; nothing else in the process touches the device.
 
 use crate::outbox::Painting;
 use cuckoo_coordinator_api::task::ModelInfo;
@@ -7,7 +7,7 @@ use cuckoo_diffusion::Stop;
 use cuckoo_primitives::task::{DeviceClass, TaskSpec};
 use std::{
 	panic::{catch_unwind, AssertUnwindSafe},
-	sync::Arc,
+	sync::{Arc, Mutex, PoisonError},
 	thread,
 };
 use tokio::sync::{mpsc, oneshot, watch};
@@ -17,7 +17,7 @@ use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 /// moment; what would wait longer than that is given back.
 const QUEUE: usize = 4;
 
-/// What the device thread runs. Made on that thread and never leaves it.
+/// What a slot's thread runs.
 pub trait Engine {
 	/// Makes what the spec asks for. `observe` is told the steps done and says whether to go on.
 	fn paint(
@@ -79,9 +79,11 @@ pub struct Profile {
 	pub engine: String,
 	/// The models held.
 	pub models: Vec<ModelInfo>,
+	/// Tasks at once.
+	pub slots: u16,
 }
 
-/// A handle to a device's thread. The thread ends after the last handle is gone and the queue empty.
+/// A handle to a device's threads. They end after the last handle is gone and the queue empty.
 #[derive(Clone)]
 pub struct Device {
 	jobs: mpsc::Sender<Job>,
@@ -132,24 +134,34 @@ pub struct Running {
 pub struct QueueFull;
 
 impl Device {
-	/// Starts the thread and waits until `open` has made the engine on it.
-	pub async fn start<E: Engine>(
+	/// Starts the threads and waits until `open` has made the engine, which each thread gets a clone
+	/// of: as many as the profile has slots.
+	pub async fn start<E: Engine + Clone + Send + 'static>(
 		open: impl FnOnce() -> Result<(E, Profile), DeviceError> + Send + 'static,
 	) -> Result<Self, DeviceError> {
 		let (jobs, queue) = mpsc::channel(QUEUE);
+		let queue = Queue(Arc::new(Mutex::new(queue)));
 		let (opened, ready) = oneshot::channel();
 		thread::Builder::new()
 			.name("device".into())
-			.spawn(move || match open() {
-				Ok((engine, profile)) => {
-					if opened.send(Ok(profile)).is_ok() {
-						work(engine, queue);
+			.spawn(move || {
+				let begun = open().and_then(|(engine, profile)| {
+					for slot in 1..profile.slots {
+						spawn_slot(slot, engine.clone(), queue.clone())?;
 					}
-				},
-				Err(error) => {
-					// Nobody waits any more when the receiver is gone.
-					let _ = opened.send(Err(error));
-				},
+					Ok((engine, profile))
+				});
+				match begun {
+					Ok((engine, profile)) => {
+						if opened.send(Ok(profile)).is_ok() {
+							work(engine, &queue);
+						}
+					},
+					Err(error) => {
+						// Nobody waits any more when the receiver is gone.
+						let _ = opened.send(Err(error));
+					},
+				}
 			})
 			.map_err(|error| DeviceError::Thread(error.to_string()))?;
 		let profile = ready
@@ -197,8 +209,32 @@ impl Device {
 	}
 }
 
-fn work(mut engine: impl Engine, mut queue: mpsc::Receiver<Job>) {
-	while let Some(job) = queue.blocking_recv() {
+/// The jobs that wait for a slot.
+#[derive(Clone)]
+struct Queue(Arc<Mutex<mpsc::Receiver<Job>>>);
+
+impl Queue {
+	/// The next job; `None` after the last handle is gone. Slots that wait stand in line for the lock.
+	fn next(&self) -> Option<Job> {
+		let mut queue = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+		queue.blocking_recv()
+	}
+}
+
+fn spawn_slot<E: Engine + Send + 'static>(
+	slot: u16,
+	engine: E,
+	queue: Queue,
+) -> Result<(), DeviceError> {
+	thread::Builder::new()
+		.name(format!("device-{slot}"))
+		.spawn(move || work(engine, &queue))
+		.map(|_| ())
+		.map_err(|error| DeviceError::Thread(error.to_string()))
+}
+
+fn work(mut engine: impl Engine, queue: &Queue) {
+	while let Some(job) = queue.next() {
 		let Job {
 			spec,
 			steps,
@@ -249,6 +285,7 @@ mod tests {
 	use cuckoo_primitives::{task::SchedulerKind, H256};
 	use std::time::Duration;
 
+	#[derive(Clone)]
 	struct Steps;
 
 	impl Engine for Steps {
@@ -274,11 +311,16 @@ mod tests {
 	}
 
 	async fn device() -> Device {
+		device_with(1).await
+	}
+
+	async fn device_with(slots: u16) -> Device {
 		let profile = Profile {
 			device: DeviceClass::Cpu,
 			device_name: "test".into(),
 			engine: "test".into(),
 			models: Vec::new(),
+			slots,
 		};
 		Device::start(move || Ok((Steps, profile))).await.unwrap()
 	}
@@ -308,6 +350,21 @@ mod tests {
 		assert_eq!(*first.steps.borrow(), 3);
 		let mut load = device.load();
 		load.wait_for(|jobs| *jobs == 0).await.unwrap();
+	}
+
+	#[tokio::test]
+	async fn slots_work_side_by_side() {
+		let device = device_with(2).await;
+		let mut first = device.submit(spec("one", u16::MAX)).unwrap();
+		let mut second = device.submit(spec("two", u16::MAX)).unwrap();
+		let third = device.submit(spec("three", 1)).unwrap();
+		// Both have begun, and neither can have ended.
+		first.steps.changed().await.unwrap();
+		second.steps.changed().await.unwrap();
+		first.stop.cancel();
+		assert_eq!(third.reply.await.unwrap().unwrap().png, b"three");
+		second.stop.cancel();
+		assert_eq!(second.reply.await.unwrap(), Err(PaintError::Stopped));
 	}
 
 	#[tokio::test]

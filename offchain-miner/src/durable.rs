@@ -29,10 +29,19 @@ pub(crate) fn at<T>(path: &Path, result: io::Result<T>) -> Result<T, DiskError> 
 /// Written beside, flushed, renamed, the folder flushed.
 pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<(), DiskError> {
 	let beside = path.with_extension(UNFINISHED);
-	let mut file = at(&beside, File::create(&beside))?;
-	at(&beside, file.write_all(bytes))?;
-	at(&beside, file.sync_all())?;
-	drop(file);
+	let write_beside = || {
+		let mut file = File::create(&beside)?;
+		file.write_all(bytes)?;
+		file.sync_all()
+	};
+	if let Err(source) = write_beside() {
+		// On a full disk half a file is in the way of the next one.
+		let _ = fs::remove_file(&beside);
+		return Err(DiskError {
+			path: beside,
+			source,
+		});
+	}
 	at(path, fs::rename(&beside, path))?;
 	sync_parent(path)
 }

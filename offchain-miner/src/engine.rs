@@ -2,7 +2,9 @@
 
 use crate::{
 	device::{DeviceError, Engine, Go, PaintError, Profile},
+	metrics::Metrics,
 	outbox::Painting,
+	shelf::{Borrowed, Shelf},
 	trajectory,
 };
 use cuckoo_coordinator_api::{limits, task::ModelInfo};
@@ -15,21 +17,23 @@ use cuckoo_primitives::{
 	task::{DeviceClass, SchedulerKind, TaskSpec},
 	H256,
 };
-use std::path::PathBuf;
-use tracing::info;
+use std::{path::PathBuf, sync::Arc, time::Instant};
+use tracing::{info, warn};
 
-/// Runs the models of some folders, one loaded at a time: what a GPU's memory holds is the user's to
-/// plan, by the models named.
+/// Runs the models of some folders. Clones share what is loaded: each slot has one.
+#[derive(Clone)]
 pub struct DiffusionEngine {
-	folders: Vec<ModelFolder>,
-	options: LoadOptions,
-	loaded: Loaded,
-	trajectory: Option<PathBuf>,
+	shared: Arc<Shared>,
 }
 
-struct Loaded {
-	folder: usize,
-	pipeline: Pipeline,
+struct Shared {
+	folders: Vec<ModelFolder>,
+	/// What each is called in the metrics.
+	labels: Vec<String>,
+	options: LoadOptions,
+	shelf: Shelf<Pipeline>,
+	trajectory: Option<PathBuf>,
+	metrics: Arc<Metrics>,
 }
 
 /// What to open.
@@ -43,6 +47,39 @@ pub struct Setup {
 	pub options: LoadOptions,
 	/// Where the trajectory of each painting is written, over the one before.
 	pub trajectory: Option<PathBuf>,
+	/// Tasks at once, one at least; each takes a copy of its model.
+	pub slots: u16,
+	/// What the loaded models may need, in bytes.
+	pub memory_limit: u64,
+	/// What is counted.
+	pub metrics: Arc<Metrics>,
+}
+
+impl Setup {
+	/// Some models on one slot, all of them at once.
+	pub fn new(folders: Vec<ModelFolder>, options: LoadOptions) -> Self {
+		Self {
+			library: None,
+			folders,
+			options,
+			trajectory: None,
+			slots: 1,
+			memory_limit: u64::MAX,
+			metrics: Arc::default(),
+		}
+	}
+}
+
+/// Tokenizer, sessions and the numbers of a small model's step: what even the smallest model needs.
+const MEMORY_OF_ANY_MODEL: u64 = 64 << 20;
+
+/// What a loaded copy of the model needs, by its files: the weights, a quarter more for what is made of
+/// them, and what every model needs.
+pub fn memory_estimate(folder: &ModelFolder) -> u64 {
+	let weights = folder.weight_bytes();
+	weights
+		.saturating_add(weights / 4)
+		.saturating_add(MEMORY_OF_ANY_MODEL)
 }
 
 /// Loads the library and the first model. Blocks for seconds.
@@ -52,33 +89,81 @@ pub fn open(setup: Setup) -> Result<(DiffusionEngine, Profile), DeviceError> {
 		folders,
 		options,
 		trajectory,
+		slots,
+		memory_limit,
+		metrics,
 	} = setup;
 	runtime::init(library.as_deref()).map_err(|error| DeviceError::Engine(error.to_string()))?;
 	let first = folders
 		.first()
 		.ok_or_else(|| DeviceError::Engine("no model folder was named".into()))?;
-	let pipeline = Pipeline::load(first, &options)
+	let sizes = folders.iter().map(memory_estimate).collect();
+	let shelf = Shelf::new(memory_limit, sizes).map_err(|error| {
+		let path = folders[error.model].path().display();
+		DeviceError::Engine(format!("{path}: {error}"))
+	})?;
+	let labels = labels(&folders);
+	let pipeline = shelf
+		.borrow(0, || load(first, &labels[0], &options, &metrics))
 		.map_err(|error| DeviceError::Engine(format!("{}: {error}", first.path().display())))?;
 	let profile = Profile {
 		device: device_class(&pipeline),
 		device_name: pipeline.device_name(),
-		engine: pipeline
-			.engine_profile()
-			.chars()
-			.take(limits::MAX_TEXT_BYTES / 4)
-			.collect(),
+		engine: profile_text(&pipeline),
 		models: folders.iter().map(model_info).collect(),
+		slots: slots.max(1),
 	};
-	let engine = DiffusionEngine {
+	drop(pipeline);
+	let shared = Arc::new(Shared {
 		folders,
+		labels: labels.clone(),
 		options,
-		loaded: Loaded {
-			folder: 0,
-			pipeline,
-		},
+		shelf,
 		trajectory,
+		metrics,
+	});
+	// Weak, so that the metrics do not keep the models in memory.
+	let weak = Arc::downgrade(&shared);
+	shared.metrics.take_stock(labels, move || {
+		weak.upgrade()
+			.map(|shared| shared.shelf.stock())
+			.unwrap_or_default()
+	});
+	Ok((DiffusionEngine { shared }, profile))
+}
+
+/// The engine profile as coordinators are told of it.
+pub fn profile_text(pipeline: &Pipeline) -> String {
+	let profile = pipeline.engine_profile().chars();
+	profile.take(limits::MAX_TEXT_BYTES / 4).collect()
+}
+
+/// A label for each: its name, and where two have one name, the beginning of its hash.
+fn labels(folders: &[ModelFolder]) -> Vec<String> {
+	let label = |folder: &ModelFolder| {
+		let name = folder.name();
+		let is_alone = folders.iter().filter(|it| it.name() == name).count() == 1;
+		if is_alone {
+			name.to_owned()
+		} else {
+			format!("{name} {}", hex::encode(&folder.hash()[..4]))
+		}
 	};
-	Ok((engine, profile))
+	folders.iter().map(label).collect()
+}
+
+fn load(
+	folder: &ModelFolder,
+	label: &str,
+	options: &LoadOptions,
+	metrics: &Metrics,
+) -> Result<Pipeline, Error> {
+	let begun = Instant::now();
+	metrics.loads(label);
+	let pipeline = Pipeline::load(folder, options)?;
+	let seconds = begun.elapsed().as_secs_f32();
+	info!(model = label, seconds, "loaded");
+	Ok(pipeline)
 }
 
 /// A model as coordinators are told of it.
@@ -133,24 +218,40 @@ fn device_class(pipeline: &Pipeline) -> DeviceClass {
 	}
 }
 
-impl DiffusionEngine {
-	/// The pipeline of this model, loaded if it is not the one that is.
-	fn pipeline(&mut self, model: &H256) -> Result<(&str, &mut Pipeline), PaintError> {
-		let folder = self
+impl Shared {
+	/// The model of this hash, loaded, and its number.
+	fn pipeline(&self, model: &H256) -> Result<(usize, Borrowed<'_, Pipeline>), PaintError> {
+		let number = self
 			.folders
 			.iter()
 			.position(|folder| folder.hash() == model.0)
 			.ok_or_else(|| {
 				PaintError::Failed(format!("this miner does not hold model {model:?}"))
 			})?;
-		if self.loaded.folder != folder {
-			info!(model = self.folders[folder].name(), "loading");
-			let pipeline = Pipeline::load(&self.folders[folder], &self.options)
-				.map_err(|error| PaintError::Failed(error.to_string()))?;
-			self.loaded = Loaded { folder, pipeline };
-		}
-		Ok((self.folders[folder].name(), &mut self.loaded.pipeline))
+		let (folder, label) = (&self.folders[number], &self.labels[number]);
+		let pipeline = self
+			.shelf
+			.borrow(number, || load(folder, label, &self.options, &self.metrics))
+			.map_err(|error| self.failed(&error))?;
+		Ok((number, pipeline))
 	}
+
+	fn failed(&self, error: &Error) -> PaintError {
+		let text = error.to_string();
+		self.metrics.device_failed(&text);
+		PaintError::Failed(text)
+	}
+}
+
+/// Whether nothing can be said of the sessions any more after this error. A driver that was lost or a
+/// memory that is full shows as a graph that fails, and not at that graph alone.
+fn spoils(error: &Error) -> bool {
+	matches!(error, Error::Graph { .. } | Error::Device { .. })
+}
+
+/// Megapixels times steps: what the time that a picture takes is about proportional to.
+pub fn megapixel_steps(spec: &TaskSpec) -> f64 {
+	f64::from(spec.width) * f64::from(spec.height) * f64::from(spec.steps) / 1e6
 }
 
 impl Engine for DiffusionEngine {
@@ -168,22 +269,38 @@ impl Engine for DiffusionEngine {
 		stop: &Stop,
 		observe: &mut dyn FnMut(u16) -> Go,
 	) -> Result<Painting, PaintError> {
-		let keep = self.trajectory.clone();
-		let (model, pipeline) = self.pipeline(&spec.model)?;
-		let picture = pipeline
-			.generate_until(
-				&request(spec),
-				stop,
-				// PNDM runs the UNet more often than it has steps; a task has no more than it asked for.
-				&mut |progress| match observe(progress.step.min(spec.steps)) {
-					Go::On => Control::Continue,
-					Go::Stop => Control::Cancel,
-				},
-			)
-			.map_err(|error| match error {
-				Error::Cancelled => PaintError::Stopped,
-				other => PaintError::Failed(other.to_string()),
-			})?;
+		let shared = &*self.shared;
+		let keep = shared.trajectory.clone();
+		let (number, mut pipeline) = shared.pipeline(&spec.model)?;
+		let (model, label) = (shared.folders[number].name(), &shared.labels[number]);
+		let begun = Instant::now();
+		let made = pipeline.generate_until(
+			&request(spec),
+			stop,
+			// PNDM runs the UNet more often than it has steps; a task has no more than it asked for.
+			&mut |progress| match observe(progress.step.min(spec.steps)) {
+				Go::On => Control::Continue,
+				Go::Stop => Control::Cancel,
+			},
+		);
+		let picture = match made {
+			Ok(picture) => picture,
+			Err(Error::Cancelled) => return Err(PaintError::Stopped),
+			Err(error) if spoils(&error) => {
+				warn!(
+					model = label,
+					"loaded anew for the next task, after: {error}"
+				);
+				pipeline.spoil();
+				return Err(shared.failed(&error));
+			},
+			// The task's own fault, or the model's: the device is well.
+			Err(error) => return Err(PaintError::Failed(error.to_string())),
+		};
+		let seconds = begun.elapsed().as_secs_f64();
+		shared
+			.metrics
+			.painted(label, megapixel_steps(spec), seconds);
 		let leaves: Vec<H256> = picture
 			.trajectory
 			.leaves
@@ -206,7 +323,7 @@ impl Engine for DiffusionEngine {
 			trajectory_root: merkle::root(&leaves),
 			engine_profile: sp_crypto_hashing::blake2_256(pipeline.engine_profile().as_bytes())
 				.into(),
-			device: device_class(pipeline),
+			device: device_class(&pipeline),
 		})
 	}
 }
@@ -252,6 +369,7 @@ fn parameters(spec: &TaskSpec, model: &str) -> Vec<(&'static str, String)> {
 #[cfg(test)]
 mod tests {
 	use super::*;
+	use std::{fs, path::Path};
 
 	#[test]
 	fn specs_and_the_engine_name_schedulers_alike() {
@@ -260,6 +378,88 @@ mod tests {
 			assert_eq!(scheduler(kind), ours);
 			assert_eq!(serde_json::to_value(kind).unwrap(), ours.name());
 		}
+	}
+
+	fn default_model() -> ModelFolder {
+		let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../models/default/model");
+		ModelFolder::open(path.as_ref()).unwrap()
+	}
+
+	/// The same model under another hash.
+	fn twin(folder: &Path) -> ModelFolder {
+		fn copy(from: &Path, to: &Path) {
+			fs::create_dir_all(to).unwrap();
+			for entry in fs::read_dir(from).unwrap() {
+				let entry = entry.unwrap();
+				let to = to.join(entry.file_name());
+				if entry.path().is_dir() {
+					copy(&entry.path(), &to);
+				} else {
+					fs::copy(entry.path(), to).unwrap();
+				}
+			}
+		}
+		copy(default_model().path(), folder);
+		let index = folder.join("model_index.json");
+		let text = fs::read_to_string(&index).unwrap();
+		fs::write(index, format!("{text} ")).unwrap();
+		ModelFolder::open(folder).unwrap()
+	}
+
+	fn spec(model: &ModelFolder) -> TaskSpec {
+		TaskSpec {
+			model: H256(model.hash()),
+			prompt: "a red apple".into(),
+			negative_prompt: String::new(),
+			seed: 7,
+			steps: 2,
+			width: 64,
+			height: 64,
+			guidance_milli: 3_000,
+			scheduler: SchedulerKind::Ddim,
+		}
+	}
+
+	#[test]
+	fn models_take_turns_in_memory_and_pictures_do_not_change() {
+		let folder = tempfile::tempdir().unwrap();
+		let models = [default_model(), twin(folder.path())];
+		let options = LoadOptions {
+			device: cuckoo_diffusion::Device::Cpu,
+			..LoadOptions::default()
+		};
+		let open_with = |memory_limit| {
+			open(Setup {
+				memory_limit,
+				slots: 2,
+				..Setup::new(models.to_vec(), options)
+			})
+		};
+		let needs = memory_estimate(&models[0]);
+		let error = open_with(needs - 1).err().unwrap().to_string();
+		assert!(error.contains("--memory-limit"), "{error}");
+
+		// Room for one.
+		let (mut engine, profile) = open_with(needs).unwrap();
+		assert_eq!((profile.models.len(), profile.slots), (2, 2));
+		let mut paint = |model| engine.paint(&spec(model), &mut |_| Go::On).unwrap();
+		let first = paint(&models[0]);
+		let other = paint(&models[1]);
+		assert_eq!(paint(&models[0]), first);
+		// The file names its model; the picture is the same.
+		assert_eq!(other.trajectory_root, first.trajectory_root);
+		let labels = &engine.shared.labels;
+		assert!(labels[0] != labels[1], "two models of one name: {labels:?}");
+		let stock = engine.shared.shelf.stock();
+		assert_eq!(stock.used, needs);
+		let warm: Vec<usize> = stock.models.iter().map(|it| it.warm).collect();
+		assert_eq!(warm, [1, 0]);
+
+		// A damaged folder fails its own tasks and no others.
+		fs::remove_file(folder.path().join("unet/model.onnx")).unwrap();
+		let failed = engine.paint(&spec(&models[1]), &mut |_| Go::On);
+		assert!(matches!(failed, Err(PaintError::Failed(_))), "{failed:?}");
+		assert_eq!(engine.paint(&spec(&models[0]), &mut |_| Go::On), Ok(first));
 	}
 
 	#[test]

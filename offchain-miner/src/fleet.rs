@@ -368,6 +368,7 @@ impl Fleet {
 			},
 			Some(Ended::Foul(reason)) => {
 				warn!(coordinator = %account, "left, for it broke the protocol: {reason}");
+				self.miner.metrics.error(&reason);
 				self.pass_over(account, PASSED_OVER_FOR);
 			},
 			None => self.pass_over(account, PASSED_OVER_FOR),

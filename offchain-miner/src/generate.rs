@@ -137,8 +137,7 @@ pub async fn command(args: GenerateArgs, ui: Ui) -> anyhow::Result<()> {
 		engine::open(Setup {
 			trajectory,
 			library,
-			folders,
-			options,
+			..Setup::new(folders, options)
 		})
 	})
 	.await?;

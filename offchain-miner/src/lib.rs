@@ -9,8 +9,10 @@
 //! - [`session`] serves one coordinator: log in, poll, work, submit; [`link`] is how it is reached,
 //!   [`trust`] how it is known over TLS,
 //!   and [`assignment`] what an assignment must show before any work is done for it.
-//! - [`device`] is the one thread per device that owns the inference sessions; [`engine`] is the
-//!   diffusion engine behind it, and [`models`] finds model folders.
+//! - [`device`] is the threads that work on a device, one a slot; [`engine`] is the diffusion engine
+//!   behind it, and [`models`] finds model folders. [`warm`] decides which models are loaded, as a pure
+//!   state machine within the memory that [`memory`] finds; [`shelf`] does as it says.
+//! - [`metrics`] is what is counted, and [`monitor`] the listener that shows it.
 //! - [`outbox`] keeps every result on disk until its coordinator acknowledged it, and is the only
 //!   place where commitments are signed: **one commitment per assignment, ever**. Two different ones
 //!   would be evidence the chain slashes for.
@@ -26,6 +28,7 @@
 #![deny(missing_docs)]
 
 pub mod assignment;
+pub mod bench;
 pub mod cli;
 mod clock;
 pub mod device;
@@ -34,16 +37,22 @@ mod durable;
 pub mod engine;
 pub mod fleet;
 pub mod generate;
+pub mod library;
 pub mod link;
+pub mod memory;
+pub mod metrics;
 pub mod models;
+pub mod monitor;
 pub mod outbox;
 pub mod purse;
 pub mod run;
 pub mod selection;
 pub mod session;
+pub mod shelf;
 pub mod trajectory;
 pub mod trust;
 pub mod ui;
 mod upload;
 pub mod verify_draw;
 pub mod verify_step;
+pub mod warm;

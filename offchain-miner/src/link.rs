@@ -251,7 +251,7 @@ impl Link {
 			models: self.profile.models.clone(),
 			device: self.profile.device,
 			device_name: self.profile.device_name.clone(),
-			slots: 1,
+			slots: self.profile.slots,
 			engine: self.profile.engine.clone(),
 		};
 		timed(CALL_TIMEOUT, self.rpc.miner_hello(hello)).await

@@ -1,10 +1,11 @@
 //! The miner's command line. Exit status: 0 when all is well, 1 when a check found something wrong
-//! (`doctor`, `verify-draw`, `verify-step`), 2 when the command could not be carried out.
+//! (`doctor`, `claim`, `verify-draw`, `verify-step`), 2 when the command could not be carried out.
 
 use clap::Parser;
 use offchain_miner::{
+	bench,
 	cli::{Cli, Command},
-	doctor, generate, run,
+	doctor, generate, library, purse, run,
 	ui::Ui,
 	verify_draw, verify_step,
 };
@@ -35,6 +36,10 @@ fn main() -> ExitCode {
 			Command::Run(args) => run::command(args, ui).await.map(|()| true),
 			Command::Generate(args) => generate::command(args, ui).await.map(|()| true),
 			Command::Doctor(args) => doctor::command(args).await,
+			Command::Bench(args) => bench::command(args, ui).await.map(|()| true),
+			Command::Models(args) => library::command(args, ui).await,
+			Command::Earnings(args) => purse::status::command(args).await,
+			Command::Claim(args) => purse::claim::command(args).await,
 			Command::VerifyDraw(args) => verify_draw::command(args).await,
 			Command::VerifyStep(args) => verify_step::command(args).await,
 		}

@@ -13,7 +13,7 @@ const IN_CHECKOUT: &str = "models/default/model";
 /// Where it lies in the user's data folder.
 const IN_DATA: &str = "cuckoo/models/default";
 /// What makes a folder a model folder.
-const INDEX: &str = "model_index.json";
+pub const INDEX: &str = "model_index.json";
 
 /// No model was named, and the default one is nowhere.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

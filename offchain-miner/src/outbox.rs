@@ -482,6 +482,24 @@ mod tests {
 	}
 
 	#[test]
+	fn on_a_full_disk_nothing_is_signed_and_nothing_left_and_later_it_goes_on() {
+		let folder = tempfile::tempdir().unwrap();
+		let outbox = Outbox::open(folder.path()).unwrap();
+		let picture = outbox.picture_path(&verified(1).hash);
+		// A device on which every write fails as on a full disk.
+		std::os::unix::fs::symlink("/dev/full", picture.with_extension(UNFINISHED)).unwrap();
+		let failed = outbox.commit(&GENESIS, &verified(1), &painting(5), |commitment| {
+			signing::sign(&GENESIS, commitment, &worker())
+		});
+		assert!(matches!(failed, Err(OutboxError::Io { .. })), "{failed:?}");
+		assert!(outbox.pending().is_empty());
+		assert!(outbox.find(&verified(1).hash).is_none());
+		assert!(files(&folder.path().join("pictures")).unwrap().is_empty());
+		let record = commit(&outbox, 1, 6);
+		assert_eq!(outbox.pending(), vec![record]);
+	}
+
+	#[test]
 	fn one_miner_at_a_time() {
 		let folder = tempfile::tempdir().unwrap();
 		let outbox = Outbox::open(folder.path()).unwrap();

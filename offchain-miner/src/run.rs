@@ -1,13 +1,23 @@
 //! `offchain-miner run`: wires a miner together and keeps it going until it is told to stop.
 
 use crate::{
-	cli::{ChainArgs, CoordinatorArgs, EngineArgs, KeyArgs, WORKER_VARIABLE},
+	bench::Speeds,
+	cli::{ChainArgs, CoordinatorArgs, EngineArgs, HoldArgs, KeyArgs, WORKER_VARIABLE},
 	device::Device,
 	engine::{self, Setup},
 	fleet::{self, Wishes},
 	link::Chain,
+	memory::Bytes,
+	metrics::Metrics,
+	monitor::{self, Watched},
 	outbox::Outbox,
-	purse::{store::Store, Purse},
+	purse::{
+		self,
+		chain::Node,
+		store::{Store, StoreError},
+		survey::Coordinators,
+		Purse,
+	},
 	session::{Miner, Stop, Timing},
 	ui::Ui,
 };
@@ -15,10 +25,11 @@ use anyhow::Context;
 use clap::Args;
 use cuckoo_chain_client::{follow, keys::load_worker_key, Follower};
 use cuckoo_coordinator_api::Amount;
-use cuckoo_primitives::WorkerId;
+use cuckoo_primitives::{AccountId, WorkerId};
 use sp_core::{crypto::Ss58Codec, Pair};
 use std::{
 	io,
+	net::SocketAddr,
 	path::{Path, PathBuf},
 	sync::Arc,
 	time::Duration,
@@ -26,7 +37,7 @@ use std::{
 use tokio::{
 	select,
 	signal::unix::{signal, SignalKind},
-	task,
+	task::{self, JoinSet},
 	time::sleep,
 };
 use tracing::info;
@@ -43,6 +54,9 @@ pub struct RunArgs {
 	/// How pictures are made.
 	#[command(flatten)]
 	pub engine: EngineArgs,
+	/// Which models are held, and how many at once.
+	#[command(flatten)]
+	pub hold: HoldArgs,
 	/// The coordinators.
 	#[command(flatten)]
 	pub coordinators: CoordinatorArgs,
@@ -52,12 +66,23 @@ pub struct RunArgs {
 	pub data_dir: Option<PathBuf>,
 	/// How long a task that is begun may go on after Ctrl-C before it is given back, in seconds. A
 	/// second Ctrl-C gives it back at once.
-	#[arg(long, value_name = "SECONDS", default_value_t = 30)]
+	#[arg(
+		long,
+		value_name = "SECONDS",
+		default_value_t = 30,
+		visible_alias = "drain-timeout"
+	)]
 	pub grace: u32,
 	/// Take no task that earns less than this for a megapixel-step (a million pixels times one step), in
 	/// CUC with up to 12 decimals. 0 takes free tasks too.
 	#[arg(long, value_name = "CUC", default_value = "0", value_parser = cuc)]
 	pub min_pay: Amount,
+	/// Serve /metrics (for Prometheus) and /healthz at this loopback address, such as 127.0.0.1:9650.
+	#[arg(long, value_name = "ADDRESS:PORT")]
+	pub metrics_listen: Option<SocketAddr>,
+	/// Claim what can be claimed at every new era. The worker's account pays the fees: send it some CUC.
+	#[arg(long)]
+	pub auto_claim: bool,
 }
 
 fn cuc(text: &str) -> Result<Amount, String> {
@@ -84,16 +109,20 @@ pub fn outbox_folder(data_dir: &Path, worker: &WorkerId) -> PathBuf {
 
 /// Mines until a signal says to stop.
 pub async fn command(args: RunArgs, ui: Ui) -> anyhow::Result<()> {
+	// Before anything that takes long.
+	args.metrics_listen.map_or(Ok(()), monitor::check)?;
 	let worker = load_worker_key(args.key.worker_key.as_deref(), WORKER_VARIABLE)?;
 	let data_dir = data_dir(args.data_dir.as_deref())?;
 	let folder = outbox_folder(&data_dir, &worker.public());
-	let outbox = task::spawn_blocking(move || Outbox::open(&folder)).await??;
+	let outbox = Arc::new(task::spawn_blocking(move || Outbox::open(&folder)).await??);
 	let trust = args.coordinators.trust()?;
 	let stop = Stop::default();
 	on_signals(stop.clone(), Duration::from_secs(u64::from(args.grace)))?;
 
+	let metrics = Arc::new(Metrics::new());
+	let speeds = Speeds::read(&data_dir);
 	let device = select! {
-		device = open_device(args.engine) => device?,
+		device = open_device(args.engine, args.hold, metrics.clone(), speeds) => device?,
 		() = stop.drain.cancelled() => return Ok(()),
 	};
 	let profile = device.profile();
@@ -105,18 +134,50 @@ pub async fn command(args: RunArgs, ui: Ui) -> anyhow::Result<()> {
 		"ready"
 	);
 
+	let _monitor = match args.metrics_listen {
+		Some(address) => {
+			let watched = Watched {
+				metrics: metrics.clone(),
+				device: device.clone(),
+				outbox: outbox.clone(),
+				stop: stop.clone(),
+			};
+			Some(monitor::listen(address, watched).await?)
+		},
+		None => None,
+	};
+
+	let node_url = args.chain.url.clone();
 	let follower = follow(args.chain.url);
 	let chain = select! {
 		chain = first_view(&follower) => chain?,
 		() = stop.drain.cancelled() => return Ok(()),
 	};
-	let outbox = Arc::new(outbox);
 	let purse = open_purse(
 		Store::new(&data_dir, chain.genesis_hash),
 		args.min_pay,
 		&outbox,
+		chain
+			.current()
+			.and_then(|registry| Some(registry.by_worker(&worker.public())?.account.clone())),
 	)
 	.await?;
+	let only = args.coordinators.only();
+	let node = Node::new(node_url, args.auto_claim.then(|| worker.clone()));
+	let proofs = Coordinators {
+		registry: chain.registry.clone(),
+		only: only.clone(),
+		trust: trust.clone(),
+	};
+	// Ends with this function.
+	let mut watcher = JoinSet::new();
+	watcher.spawn(purse::watch::run(
+		purse.clone(),
+		node,
+		proofs,
+		chain.registry.clone(),
+		args.auto_claim,
+	));
 	let miner = Miner {
 		worker,
 		device,
@@ -125,10 +186,11 @@ pub async fn command(args: RunArgs, ui: Ui) -> anyhow::Result<()> {
 		ui,
 		timing: Timing::default(),
 		trust,
+		metrics: metrics.clone(),
 	};
 	let wishes = Wishes {
 		most: usize::from(args.coordinators.max_coordinators),
-		only: args.coordinators.only(),
+		only,
 		seed: rand::random(),
 	};
 	fleet::run(Arc::new(miner), chain, wishes, stop).await;
@@ -141,28 +203,39 @@ async fn open_purse(
 	store: Store,
 	min_pay: Amount,
 	outbox: &Arc<Outbox>,
+	miner: Option<AccountId>,
 ) -> anyhow::Result<Arc<Purse>> {
 	let outbox = outbox.clone();
 	let opened = task::spawn_blocking(move || {
 		let mut pending = outbox.pending();
 		pending.retain(|record| record.genesis_hash == *store.genesis_hash());
-		Purse::open(store, min_pay.0, &pending)
+		let purse = Purse::open(store, min_pay.0, &pending);
+		if let Some(miner) = &miner {
+			purse.adopt(miner)?;
+		}
+		Ok::<_, StoreError>(purse)
 	});
 	Ok(Arc::new(opened.await??))
 }
 
 /// Opens the device's thread with the diffusion engine on it.
-async fn open_device(args: EngineArgs) -> anyhow::Result<Device> {
-	let options = args.options();
-	let library = args.onnxruntime.clone();
-	let folders = task::spawn_blocking(move || args.folders()).await??;
+async fn open_device(
+	args: EngineArgs,
+	hold: HoldArgs,
+	metrics: Arc<Metrics>,
+	speeds: Speeds,
+) -> anyhow::Result<Device> {
+	let setup = task::spawn_blocking(move || hold.setup(&args)).await??;
+	info!(
+		models = setup.folders.len(),
+		slots = setup.slots,
+		memory_limit = %Bytes(setup.memory_limit),
+		"opening the device"
+	);
 	Ok(Device::start(move || {
-		engine::open(Setup {
-			trajectory: None,
-			library,
-			folders,
-			options,
-		})
+		let (engine, mut profile) = engine::open(Setup { metrics, ..setup })?;
+		profile.device_name = speeds.beside(&profile);
+		Ok((engine, profile))
 	})
 	.await?)
 }

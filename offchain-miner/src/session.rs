@@ -9,10 +9,11 @@ use crate::{
 	clock::now_ms,
 	device::{Device, PaintError, Running},
 	link::{Link, LinkError},
+	metrics::{Metrics, Serving, TaskEnd},
 	outbox::{Outbox, OutboxError, Painting, Record},
 	purse::{self, keeper::Asking, Promise, Purse},
 	trust::Trust,
-	ui::{self, Ui},
+	ui::{self, StepProgress, Ui},
 };
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use bytes::Bytes;
@@ -23,7 +24,6 @@ use cuckoo_coordinator_api::{
 	ErrorCode,
 };
 use cuckoo_primitives::{signing, task::ModelHash};
-use indicatif::ProgressBar;
 use sp_core::{sr25519, Pair};
 use std::{
 	collections::HashMap,
@@ -49,7 +49,8 @@ use tracing::{debug, info, warn};
 const MAX_WAIT: Duration = Duration::from_secs(20);
 /// The first poll is short, so that the user soon learns where the miner stands.
 const FIRST_WAIT: Duration = Duration::from_millis(500);
-/// Deliveries under way at one coordinator beyond which no new work is taken from it.
+/// Deliveries under way at one coordinator beyond which no new work is taken from it, by a miner with
+/// one slot.
 const MAX_DELIVERIES: usize = 4;
 /// How many times longer a coordinator is waited for while something is under way there.
 const PATIENCE_WITH_TASKS: u32 = 3;
@@ -120,6 +121,8 @@ pub struct Miner {
 	pub timing: Timing,
 	/// Which coordinators are who they say.
 	pub trust: Trust,
+	/// What is counted.
+	pub metrics: Arc<Metrics>,
 }
 
 /// When a session is to stop.
@@ -146,6 +149,7 @@ pub enum Ended {
 pub async fn serve(miner: Arc<Miner>, link: Arc<Link>, stop: Stop) -> Ended {
 	let mut session = Session {
 		load: miner.device.load(),
+		serving: miner.metrics.serves(),
 		tasks: JoinSet::new(),
 		held: HashMap::new(),
 		standing: String::new(),
@@ -168,6 +172,7 @@ struct Session {
 	link: Arc<Link>,
 	stop: Stop,
 	load: watch::Receiver<usize>,
+	serving: Serving,
 	tasks: JoinSet<()>,
 	/// The attempts that tasks are about.
 	held: HashMap<task::Id, Attempted>,
@@ -198,6 +203,7 @@ impl Session {
 			match self.poll(pause).await {
 				None => pause = Duration::ZERO,
 				Some(Ok(reply)) => {
+					self.serving.is_up(true);
 					answered = Instant::now();
 					pauses = timing.pauses();
 					// The gap is between polls that say the same: a slot that came free meanwhile is
@@ -216,6 +222,8 @@ impl Session {
 					return Ended::Foul(error.to_string());
 				},
 				Some(Err(error)) => {
+					self.serving.is_up(false);
+					self.miner.metrics.error(&error.to_string());
 					let silence = answered.elapsed();
 					// With something begun here it waits longer; what is done is on disk in any case.
 					let patience = if self.tasks.is_empty() {
@@ -237,14 +245,19 @@ impl Session {
 		}
 	}
 
-	/// Whether the next poll offers a slot.
-	fn takes_work(&self) -> bool {
-		let draining = self.stop.drain.is_cancelled();
-		!draining
-			&& *self.load.borrow() == 0
-			&& self.tasks.len() < MAX_DELIVERIES
-			&& purse::keeper::party(&self.link)
-				.is_none_or(|party| self.miner.purse.asks_for_work(&party, Instant::now()))
+	/// How many slots the next poll offers.
+	fn free_slots(&self) -> u16 {
+		let slots = usize::from(self.miner.device.profile().slots);
+		if self.stop.drain.is_cancelled() || self.tasks.len() >= MAX_DELIVERIES + slots - 1 {
+			return 0;
+		}
+		let asks = purse::keeper::party(&self.link)
+			.is_none_or(|party| self.miner.purse.asks_for_work(&party, Instant::now()));
+		if !asks {
+			return 0;
+		}
+		// At most the slots, which are a u16.
+		slots.saturating_sub(*self.load.borrow()) as u16
 	}
 
 	/// Opens the account with this coordinator, and keeps asking for what it owes.
@@ -256,10 +269,10 @@ impl Session {
 		purse::keeper::run(self.miner.purse.clone(), self.link.clone(), asking)
 	}
 
-	/// What the next poll tells the coordinator: whether it offers a slot, and what is held.
-	fn to_say(&self) -> (bool, Vec<Held>) {
+	/// What the next poll tells the coordinator: how many slots it offers, and what is held.
+	fn to_say(&self) -> (u16, Vec<Held>) {
 		let holding = self.held.values().map(|attempt| attempt.held).collect();
-		(self.takes_work(), holding)
+		(self.free_slots(), holding)
 	}
 
 	/// One poll after `pause`; `None` when it was left because a new one says something else. A poll
@@ -267,7 +280,8 @@ impl Session {
 	async fn poll(&mut self, pause: Duration) -> Option<Result<PollReply, LinkError>> {
 		let draining = self.stop.drain.is_cancelled();
 		self.load.mark_unchanged();
-		let (takes_work, holding) = self.to_say();
+		let (free_slots, holding) = self.to_say();
+		let takes_work = free_slots > 0;
 		let link = self.link.clone();
 		let told_nothing = self.standing.is_empty();
 		let sent = AtomicBool::new(false);
@@ -277,7 +291,7 @@ impl Session {
 			let within = Duration::from_millis(link.session().await?.poll_within_ms);
 			// Half of what the coordinator allows: a poll that comes late makes the miner ineligible.
 			let wait = (within / 2).min(if told_nothing { FIRST_WAIT } else { MAX_WAIT });
-			link.poll(u16::from(takes_work), holding, wait).await
+			link.poll(free_slots, holding, wait).await
 		});
 		loop {
 			select! {
@@ -348,10 +362,9 @@ impl Session {
 			return None;
 		}
 		if self.stop.drain.is_cancelled() {
-			self.spawn(
-				held,
-				|job| async move { job.fail(SHUTTING_DOWN.into()).await },
-			);
+			self.spawn(held, |job| async move {
+				job.give_back(SHUTTING_DOWN.into()).await
+			});
 			return None;
 		}
 		let verified = match self.verify(&work) {
@@ -359,10 +372,10 @@ impl Session {
 			Err(refusal) => {
 				warn!(task = %held.task, coordinator = %self.link.url(), "refused: {refusal}");
 				let foul = refusal.is_foul().then(|| Ended::Foul(refusal.to_string()));
-				self.spawn(
-					held,
-					|job| async move { job.fail(refusal.to_string()).await },
-				);
+				self.miner.metrics.error(&refusal.to_string());
+				self.spawn(held, |job| async move {
+					job.give_back(refusal.to_string()).await;
+				});
 				// A coordinator that sends what it must not is left.
 				return foul;
 			},
@@ -374,7 +387,7 @@ impl Session {
 			},
 			// Making it again could end in a second, different commitment.
 			Some(_) => self.spawn(held, |job| async move {
-				job.fail("this attempt's result was delivered before".into())
+				job.give_back("this attempt's result was delivered before".into())
 					.await;
 			}),
 			// Handed to the device here, so that the next poll says that it is busy.
@@ -391,7 +404,7 @@ impl Session {
 					},
 				};
 				let Ok(running) = self.miner.device.submit(verified.spec.clone()) else {
-					self.spawn(held, |job| async move { job.fail(BUSY.into()).await });
+					self.spawn(held, |job| async move { job.give_back(BUSY.into()).await });
 					return None;
 				};
 				info!(
@@ -484,6 +497,8 @@ struct Job {
 enum Painted {
 	Done(Painting),
 	Failed(String),
+	/// The miner stops before it is done.
+	GivenBack(String),
 	/// Nobody wants it any more.
 	Unwanted(&'static str),
 }
@@ -505,6 +520,7 @@ impl Job {
 					},
 					Err(error) => {
 						warn!(%task, "the result cannot be kept: {error}");
+						self.miner.metrics.error(&error.to_string());
 						self.fail("the miner could not keep the result on its disk".into())
 							.await;
 					},
@@ -514,14 +530,18 @@ impl Job {
 				warn!(%task, "failed: {reason}");
 				self.fail(reason).await;
 			},
-			Painted::Unwanted(why) => info!(%task, "dropped: {why}"),
+			Painted::GivenBack(reason) => self.give_back(reason).await,
+			Painted::Unwanted(why) => {
+				info!(%task, "dropped: {why}");
+				self.miner.metrics.ended(TaskEnd::Dropped);
+			},
 		}
 	}
 
 	async fn paint(&self, verified: &Verified, mut running: Running) -> Painted {
 		let left = verified.assignment.deadline_ms.saturating_sub(now_ms());
 		let label = format!("task {}", self.held.task);
-		let bar = self.miner.ui.steps(label, verified.spec.steps);
+		let mut bar = self.miner.ui.progress(label, verified.spec.steps);
 		let Running { steps, stop, reply } = &mut running;
 		let ended = select! {
 			biased;
@@ -530,11 +550,11 @@ impl Job {
 				Ok(Err(PaintError::Failed(reason))) => Painted::Failed(reason),
 				Ok(Err(PaintError::Stopped)) | Err(_) => Painted::Failed("the device stopped".into()),
 			},
-			() = self.at_once.cancelled() => Painted::Failed(SHUTTING_DOWN.into()),
+			() = self.at_once.cancelled() => Painted::GivenBack(SHUTTING_DOWN.into()),
 			() = self.unwanted.cancelled() => Painted::Unwanted("cancelled or handed on"),
 			() = self.report(steps.clone()) => Painted::Unwanted("cancelled or handed on"),
 			() = sleep(Duration::from_millis(left)) => Painted::Unwanted("its lease is over"),
-			never = show(steps.clone(), &bar) => match never {},
+			never = show(steps.clone(), &mut bar) => match never {},
 		};
 		// Without effect on what is done; the rest stops after the step it is in.
 		stop.cancel();
@@ -588,17 +608,22 @@ impl Job {
 			let error = match self.try_to_deliver(&record, &mut uploaded).await {
 				Ok(true) => {
 					info!(%task, "accepted");
+					self.miner.metrics.ended(TaskEnd::Accepted);
 					return self.settle(&record).await;
 				},
 				Ok(false) => {
 					warn!(%task, "not accepted");
+					self.miner.metrics.ended(TaskEnd::Refused);
 					return self.settle(&record).await;
 				},
 				Err(DeliveryError::Link(error)) if error.code().is_some_and(is_final) => {
 					if error.code() == Some(ErrorCode::AlreadySubmitted) {
 						info!(%task, "was accepted before");
+						self.miner.metrics.ended(TaskEnd::Accepted);
 					} else {
 						warn!(%task, "refused for good: {error}");
+						self.miner.metrics.ended(TaskEnd::Refused);
+						self.miner.metrics.error(&error.to_string());
 					}
 					return self.settle(&record).await;
 				},
@@ -606,6 +631,7 @@ impl Job {
 			};
 			let pause = pauses.next().unwrap_or(self.miner.timing.longest_pause);
 			warn!(%task, retry_in_ms = pause.as_millis() as u64, "not delivered yet: {error}");
+			self.miner.metrics.error(&error.to_string());
 			select! {
 				() = sleep(pause) => {},
 				() = self.at_once.cancelled() => return,
@@ -687,8 +713,20 @@ impl Job {
 		}
 	}
 
-	/// Gives the attempt back, so that it is drawn anew at once.
+	/// The attempt came to nothing here.
 	async fn fail(&self, reason: String) {
+		self.miner.metrics.ended(TaskEnd::Failed);
+		self.hand_back(reason).await;
+	}
+
+	/// The attempt was not begun, or not to the end.
+	async fn give_back(&self, reason: String) {
+		self.miner.metrics.ended(TaskEnd::GivenBack);
+		self.hand_back(reason).await;
+	}
+
+	/// Gives the attempt back, so that it is drawn anew at once.
+	async fn hand_back(&self, reason: String) {
 		let reason = cut(reason);
 		let mut pauses = self.miner.timing.pauses();
 		for _ in 0..FAILURE_REPORTS {
@@ -721,9 +759,10 @@ enum DeliveryError {
 }
 
 /// Follows the steps on the bar.
-async fn show(mut steps: watch::Receiver<u16>, bar: &ProgressBar) -> Infallible {
+async fn show(mut steps: watch::Receiver<u16>, bar: &mut StepProgress) -> Infallible {
 	while steps.changed().await.is_ok() {
-		bar.set_position(u64::from(*steps.borrow_and_update()));
+		let done = *steps.borrow_and_update();
+		bar.at(done);
 	}
 	// The painting has ended: whoever waits for it goes on.
 	pending().await

@@ -3,7 +3,10 @@
 use clap::ValueEnum;
 use cuckoo_coordinator_api::{limits, miner::Standing};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
-use std::io::{self, IsTerminal, Write};
+use std::{
+	io::{self, IsTerminal, Write},
+	time::{Duration, Instant},
+};
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::{fmt::MakeWriter, EnvFilter};
 
@@ -23,18 +26,21 @@ pub enum LogFormat {
 #[derive(Clone)]
 pub struct Ui {
 	bars: MultiProgress,
+	on_terminal: bool,
 }
 
 impl Ui {
 	/// Bars on a terminal, none elsewhere.
 	pub fn new() -> Self {
-		let target = if io::stderr().is_terminal() {
+		let on_terminal = io::stderr().is_terminal();
+		let target = if on_terminal {
 			ProgressDrawTarget::stderr()
 		} else {
 			ProgressDrawTarget::hidden()
 		};
 		Self {
 			bars: MultiProgress::with_draw_target(target),
+			on_terminal,
 		}
 	}
 
@@ -56,6 +62,16 @@ impl Ui {
 		}
 	}
 
+	/// The steps of a task: a bar on a terminal, and elsewhere a line now and then.
+	pub fn progress(&self, label: String, steps: u16) -> StepProgress {
+		StepProgress {
+			bar: self.steps(label.clone(), steps),
+			lines: (!self.on_terminal).then(|| Lines::new(Instant::now())),
+			label,
+			steps,
+		}
+	}
+
 	/// A bar that counts steps.
 	pub fn steps(&self, label: String, steps: u16) -> ProgressBar {
 		let bar = self.bars.add(ProgressBar::new(u64::from(steps)));
@@ -65,6 +81,51 @@ impl Ui {
 		}
 		bar.with_prefix(label)
 			.with_finish(indicatif::ProgressFinish::AndClear)
+	}
+}
+
+/// The steps of one task, shown.
+pub struct StepProgress {
+	bar: ProgressBar,
+	/// Where there is no terminal.
+	lines: Option<Lines>,
+	label: String,
+	steps: u16,
+}
+
+impl StepProgress {
+	/// So many steps are done.
+	pub fn at(&mut self, done: u16) {
+		self.bar.set_position(u64::from(done));
+		let due = self
+			.lines
+			.as_mut()
+			.is_some_and(|lines| lines.due(done, self.steps, Instant::now()));
+		if due {
+			tracing::info!("{}: {done} of {} steps", self.label, self.steps);
+		}
+	}
+}
+
+/// When a line about progress is due: not for what is done soon, and not too often.
+struct Lines {
+	last: Instant,
+}
+
+impl Lines {
+	const EVERY: Duration = Duration::from_secs(10);
+
+	fn new(now: Instant) -> Self {
+		Self { last: now }
+	}
+
+	fn due(&mut self, done: u16, steps: u16, now: Instant) -> bool {
+		// The end has a line of its own.
+		if done == 0 || done >= steps || now.duration_since(self.last) < Self::EVERY {
+			return false;
+		}
+		self.last = now;
+		true
 	}
 }
 
@@ -178,6 +239,19 @@ mod tests {
 		);
 		let nothing = Standing::default();
 		assert_eq!(standing(&nothing), "not eligible; nothing queued");
+	}
+
+	#[test]
+	fn without_a_terminal_a_line_comes_now_and_then() {
+		let start = Instant::now();
+		let at = |seconds| start + Duration::from_secs(seconds);
+		let mut lines = Lines::new(start);
+		assert!(!lines.due(0, 50, at(20)), "nothing is done");
+		assert!(!lines.due(1, 50, at(9)));
+		assert!(lines.due(2, 50, at(10)));
+		assert!(!lines.due(3, 50, at(19)));
+		assert!(lines.due(9, 50, at(20)));
+		assert!(!lines.due(50, 50, at(60)), "the end has its own line");
 	}
 
 	#[test]

@@ -9,7 +9,7 @@ use hyper_util::{
 	client::legacy::{connect::HttpConnector, Client},
 	rt::{TokioExecutor, TokioTimer},
 };
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use tokio::time::timeout;
 
 /// How long an upload may take, its answer included.
@@ -42,6 +42,14 @@ impl Uploader {
 				.pool_timer(TokioTimer::new())
 				.build(connector),
 		)
+	}
+
+	/// What time the server at this address says it is, whatever else it answers.
+	pub async fn date(&self, url: &Uri) -> Option<SystemTime> {
+		let request = Request::get(url).body(Full::default()).ok()?;
+		let reply = self.0.request(request).await.ok()?;
+		let date = reply.headers().get(header::DATE)?.to_str().ok()?;
+		httpdate::parse_http_date(date).ok()
 	}
 
 	/// The inner result is the server's word, the outer one whether there was any.

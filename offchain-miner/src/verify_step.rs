@@ -187,10 +187,8 @@ mod tests {
 			scheduler,
 		};
 		let (mut engine, _) = engine::open(Setup {
-			library: None,
-			folders: vec![folder],
-			options: engine_args().options(),
 			trajectory: Some(path.into()),
+			..Setup::new(vec![folder], engine_args().options())
 		})
 		.unwrap();
 		let painting = engine.paint(&spec, &mut |_| Go::On).unwrap();

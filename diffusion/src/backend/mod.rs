@@ -7,7 +7,7 @@ mod analytic;
 mod onnx_runtime;
 
 pub use analytic::Analytic;
-pub use onnx_runtime::OnnxRuntime;
+pub use onnx_runtime::{write_optimised, OnnxRuntime};
 
 use crate::{Error, Stop};
 use half::f16;

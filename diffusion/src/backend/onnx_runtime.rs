@@ -97,6 +97,52 @@ impl OnnxRuntime {
 	}
 }
 
+/// Weights of more than this stay in a file of their own: protobuf has no larger messages than 2 GB.
+const EMBEDDED_WEIGHTS: u64 = 1 << 30;
+/// That file's name, beside its graph.
+const WEIGHTS_FILE: &str = "model.onnx_data";
+
+/// Writes the graph of the file `from` to `to` as ONNX Runtime rewrites it for the CPU, except for what
+/// only this machine's processor understands: constants folded, nodes fused. Makes `to`'s folder.
+pub fn write_optimised(from: &Path, to: &Path) -> Result<(), Error> {
+	runtime::environment()?;
+	let read = |source| Error::Read {
+		path: from.into(),
+		source,
+	};
+	if let Some(parent) = to.parent() {
+		std::fs::create_dir_all(parent).map_err(read)?;
+	}
+	let folder = from.parent().unwrap_or(Path::new("."));
+	let mut weights: u64 = 0;
+	for file in std::fs::read_dir(folder).map_err(read)? {
+		let file = file.map_err(read)?.path();
+		weights = weights.saturating_add(std::fs::metadata(file).map_err(read)?.len());
+	}
+	let write = || -> ort::Result<()> {
+		let mut builder = Session::builder(environment()?)?
+			// The next level lays weights out for the instruction set that is here.
+			.with_optimization_level(GraphOptimizationLevel::Level2)?
+			.with_optimized_model_path(to)?;
+		if weights > EMBEDDED_WEIGHTS {
+			builder = builder
+				.with_config_entry(
+					"session.optimized_model_external_initializers_file_name",
+					WEIGHTS_FILE,
+				)?
+				.with_config_entry(
+					"session.optimized_model_external_initializers_min_size_in_bytes",
+					"1024",
+				)?;
+		}
+		builder.commit_from_file(from).map(drop)
+	};
+	write().map_err(|error| Error::Graph {
+		path: from.into(),
+		problem: error.to_string(),
+	})
+}
+
 /// The environment, with the error that a session builder's `?` understands.
 fn environment() -> Result<&'static ort::environment::Environment, ort::Error> {
 	runtime::environment().map_err(ort::Error::wrap)

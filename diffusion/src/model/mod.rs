@@ -313,17 +313,31 @@ impl ModelFolder {
 
 	/// Bytes of the files beside the UNet's graph, weights included.
 	pub(crate) fn unet_bytes(&self) -> u64 {
-		let files = fs::read_dir(self.root.join("unet"))
+		bytes_in(&self.root.join("unet"))
+	}
+
+	/// Bytes of the files of the graphs that a picture takes, weights included: about what a loaded
+	/// pipeline holds in memory before it runs.
+	pub fn weight_bytes(&self) -> u64 {
+		let second = self.is_xl().then_some("text_encoder_2");
+		["text_encoder", "unet", "vae_decoder"]
 			.into_iter()
-			.flatten()
-			.flatten();
-		files
-			.filter_map(|file| file.metadata().ok())
-			.map(|metadata| metadata.len())
-			.sum()
+			.chain(second)
+			.map(|component| bytes_in(&self.root.join(component)))
+			.fold(0, u64::saturating_add)
 	}
 
 	fn multiple(&self) -> Option<u32> {
 		self.vae.factor.checked_mul(self.unet.factor)
 	}
+}
+
+/// Bytes of the files in a folder, as far as it can be read.
+fn bytes_in(folder: &Path) -> u64 {
+	let files = fs::read_dir(folder).into_iter().flatten().flatten();
+	files
+		.filter_map(|file| fs::metadata(file.path()).ok())
+		.filter(|metadata| metadata.is_file())
+		.map(|metadata| metadata.len())
+		.fold(0, u64::saturating_add)
 }

@@ -33,6 +33,10 @@ pub struct Entry {
 	pub voucher: SignedVoucher,
 	/// What the miner has got for the era, or has a proven leaf for under a root that the chain has.
 	pub secured: Amount,
+	/// What the miner has got for the era.
+	pub received: Amount,
+	/// Nothing of the era can be claimed any more, so no allotment backs it.
+	pub over: bool,
 }
 
 impl Entry {
@@ -43,7 +47,10 @@ impl Entry {
 
 	/// What only the allotment backs.
 	pub fn at_risk(&self) -> Balance {
-		self.amount().saturating_sub(self.secured.0)
+		match self.over {
+			true => 0,
+			false => self.amount().saturating_sub(self.secured.0),
+		}
 	}
 }
 
@@ -211,10 +218,11 @@ impl Book {
 		if known.is_none() && self.eras.len() >= MAX_ERAS {
 			return Err(Fault::TooMany);
 		}
-		let secured = known.map_or(Amount(0), |known| known.secured);
 		let entry = Entry {
 			voucher: voucher.clone(),
-			secured,
+			secured: known.map_or(Amount(0), |known| known.secured),
+			received: known.map_or(Amount(0), |known| known.received),
+			over: false,
 		};
 		self.eras.insert(payload.era, entry);
 		Ok(true)
@@ -228,39 +236,32 @@ impl Book {
 		self.earned.0 = self.earned.0.max(certain);
 	}
 
-	/// What of an era is at no risk.
-	pub fn secure(&mut self, era: EraIndex, amount: Balance) -> bool {
-		match self.eras.get_mut(&era) {
-			Some(entry) if entry.secured.0 != amount => {
-				entry.secured = Amount(amount);
-				true
-			},
-			_ => false,
+	/// What the chain says of an era: so much of it is at no risk, and so much was received.
+	pub fn mark(&mut self, era: EraIndex, secured: Balance, received: Balance) {
+		if let Some(entry) = self.eras.get_mut(&era).filter(|entry| !entry.over) {
+			entry.secured = Amount(secured);
+			entry.received = Amount(received);
 		}
 	}
 
 	/// Takes out the eras of which nothing can be claimed any more, if all of it was paid. What was lost
-	/// stays to be seen, the newest [`MAX_ERAS`] / 2 eras of it. Returns how many went.
-	pub fn prune(&mut self, now: EraIndex, claim_eras: EraIndex) -> usize {
-		let over = |era: EraIndex| now > era.saturating_add(claim_eras);
-		let mut gone: Vec<EraIndex> = self
-			.eras
-			.iter()
-			.filter(|(era, entry)| over(**era) && entry.at_risk() == 0)
-			.map(|(era, _)| *era)
-			.collect();
-		let lost: Vec<EraIndex> = self
-			.eras
-			.iter()
-			.filter(|(era, entry)| over(**era) && entry.at_risk() > 0)
-			.map(|(era, _)| *era)
-			.collect();
+	/// stays to be seen, the newest [`MAX_ERAS`] / 2 eras of it.
+	pub fn prune(&mut self, now: EraIndex, claim_eras: EraIndex) {
+		let (mut gone, mut lost) = (Vec::new(), Vec::new());
+		for (era, entry) in &mut self.eras {
+			if now > era.saturating_add(claim_eras) {
+				entry.over = true;
+				match entry.received.0 >= entry.amount() {
+					true => gone.push(*era),
+					false => lost.push(*era),
+				}
+			}
+		}
 		gone.extend(lost.iter().take(lost.len().saturating_sub(MAX_ERAS / 2)));
-		for era in &gone {
-			if let Some(entry) = self.eras.remove(era) {
+		for era in gone {
+			if let Some(entry) = self.eras.remove(&era) {
 				self.past.0 = self.past.0.saturating_add(entry.amount());
 			}
 		}
-		gone.len()
 	}
 }

@@ -60,9 +60,7 @@ pub trait SettlementChain: Send + Sync {
 	fn send(&self, calls: Vec<SettlementCall>) -> impl Future<Output = Result<(), String>> + Send;
 
 	/// The account that pays for [`SettlementChain::send`], and what it has; `None` without one.
-	fn payer(
-		&self,
-	) -> impl Future<Output = Result<Option<(AccountId, Balance)>, String>> + Send;
+	fn payer(&self) -> impl Future<Output = Result<Option<(AccountId, Balance)>, String>> + Send;
 }
 
 /// A node. Connects when it is first asked, and anew after a connection broke.
@@ -94,10 +92,7 @@ impl Node {
 	}
 
 	/// Forgets a connection on which something failed.
-	async fn checked<T>(
-		&self,
-		done: Result<T, cuckoo_chain_client::Error>,
-	) -> Result<T, String> {
+	async fn checked<T>(&self, done: Result<T, cuckoo_chain_client::Error>) -> Result<T, String> {
 		match done {
 			Ok(value) => Ok(value),
 			Err(error) => {

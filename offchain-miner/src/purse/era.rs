@@ -142,11 +142,11 @@ impl Era<'_> {
 			.proven()
 			.filter(|_| self.leaf_claimed())
 			.map_or(0, |proven| proven.amount);
-		// The allotment forgets eras that are over; the book remembers.
-		let noted = self.facts.noted(self.era).max(leaf);
+		let received = self.facts.noted(self.era).max(leaf);
 		match self.is_past_claiming() {
-			true => noted.max(self.entry.secured.0),
-			false => noted,
+			// The chain forgets eras that are over; the book remembers.
+			true => received.max(self.entry.received.0),
+			false => received,
 		}
 	}
 
@@ -211,6 +211,9 @@ impl Era<'_> {
 		allotment.is_some_and(|allotment| allotment.since <= self.era && allotment.amount > 0)
 	}
 }
+
+/// So many eras before its end a leaf is not waited for any longer.
+const LAST_ERAS: EraIndex = 2;
 
 /// One call that gets money, or justice.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -285,7 +288,9 @@ pub fn claims(party: &Party, eras: &[Era<'_>], report_short: bool) -> Vec<Claim>
 			claim(Kind::Report, 0, call);
 		}
 		// A leaf that is only not here yet is worth more than the voucher: it brings what is issued.
-		let waits = era.is_settled() && *era.answer == Answer::None;
+		let last = era.era.saturating_add(era.facts.windows.claim_eras);
+		let in_time = era.facts.now.saturating_add(LAST_ERAS) <= last;
+		let waits = era.is_settled() && *era.answer == Answer::None && in_time;
 		let due = era.entry.amount().saturating_sub(received).min(allotted);
 		if era.is_past_posting() && !waits && era.voucher_counts() && due > 0 {
 			let call = SettlementCall::ClaimVoucher {

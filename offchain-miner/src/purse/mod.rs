@@ -12,14 +12,23 @@
 //!   ([`cuckoo_primitives::voucher::MinerLedger::may_work`]).
 //!
 //! From the inside out: [`book`] is the arithmetic, [`store`] the disk, this module the daemon's way in,
-//! [`keeper`] asks coordinators, [`chain`] and [`watch`] the chain, [`status`] says where each era stands
-//! (`offchain-miner earnings`), and [`claim`] gets the money (`offchain-miner claim`).
+//! [`keeper`] asks coordinators for vouchers. [`era`] says where an era stands and what can be claimed of
+//! it, from what [`survey`] has found on the [`chain`] and at coordinators; on it rest the daemon's
+//! [`watch`], [`status`] (`offchain-miner earnings`) and [`claim`] (`offchain-miner claim`).
 
 pub mod book;
+pub mod chain;
+pub mod claim;
+pub mod era;
 pub mod keeper;
+#[cfg(test)]
+mod money_tests;
+pub mod status;
 pub mod store;
+pub mod survey;
 #[cfg(test)]
 mod tests;
+pub mod watch;
 
 use crate::{assignment::Verified, outbox::Record};
 use book::{Book, Fault, Party, Source, View};
@@ -27,11 +36,12 @@ use cuckoo_coordinator_api::{payment::SignedVoucher, Amount};
 use cuckoo_primitives::{task::TaskSpec, AccountId, Balance, EraIndex, H256};
 use std::{
 	collections::BTreeMap,
+	fs::File,
 	sync::{Arc, Mutex, MutexGuard, PoisonError},
 	time::{Duration, Instant},
 };
 use store::{Store, StoreError};
-use tokio::sync::watch;
+use tokio::sync::watch as channel;
 use tracing::{error, info, warn};
 
 /// After paid work was refused: how long no work is asked for; doubles each time.
@@ -104,11 +114,20 @@ pub struct Purse {
 	store: Store,
 	/// What a megapixel-step must earn, if anything.
 	min_pay: Balance,
-	accounts: Mutex<BTreeMap<Party, Account>>,
+	inner: Mutex<Inner>,
 	/// For how many eras after its own an era can be claimed, once the chain was asked.
-	claim_eras: watch::Sender<Option<EraIndex>>,
-	/// Counts changes of standing, and of who is watched.
-	changes: watch::Sender<u64>,
+	claim_eras: channel::Sender<Option<EraIndex>>,
+	/// Counts changes of standing.
+	changes: channel::Sender<u64>,
+	/// Counts reasons to ask the chain again.
+	questions: channel::Sender<u64>,
+}
+
+#[derive(Default)]
+struct Inner {
+	accounts: BTreeMap<Party, Account>,
+	/// The miners whose books this process writes; released by the system when it ends, however it ends.
+	locks: BTreeMap<AccountId, File>,
 }
 
 /// A book and what is only known while the miner runs.
@@ -210,30 +229,49 @@ impl Account {
 }
 
 impl Purse {
-	/// Reads all books from the disk. One that does not read stops nothing but paid work of its own
-	/// coordinator. `min_pay` is what a megapixel-step must earn; `pending` are the results that are on their
-	/// way.
-	pub fn open(store: Store, min_pay: Balance, pending: &[Record]) -> Result<Self, StoreError> {
-		store.sweep()?;
-		let mut accounts = BTreeMap::new();
-		for (party, book) in store.load()? {
-			let book = book.map_err(|reason| {
-				error!(coordinator = %party.coordinator, "{reason}");
-				reason.to_string()
-			});
-			accounts.insert(party, Account::new(book));
-		}
+	/// Opens the purse. `min_pay` is what a megapixel-step must earn; `pending` are the results that are on
+	/// their way. Touches the disk.
+	pub fn open(store: Store, min_pay: Balance, pending: &[Record]) -> Self {
 		let purse = Self {
 			store,
 			min_pay,
-			accounts: Mutex::new(accounts),
-			claim_eras: watch::Sender::new(None),
-			changes: watch::Sender::new(0),
+			inner: Mutex::default(),
+			claim_eras: channel::Sender::new(None),
+			changes: channel::Sender::new(0),
+			questions: channel::Sender::new(0),
 		};
 		for record in pending {
 			purse.committed(record);
 		}
-		Ok(purse)
+		purse
+	}
+
+	/// Reads a miner's books, which from now on only this process writes. What does not read stops nothing
+	/// but paid work of its own coordinator. Others do the same when they first name the miner. Touches the
+	/// disk.
+	pub fn adopt(&self, miner: &AccountId) -> Result<(), StoreError> {
+		self.adopt_into(&mut self.inner(), miner)
+	}
+
+	fn adopt_into(&self, inner: &mut Inner, miner: &AccountId) -> Result<(), StoreError> {
+		if inner.locks.contains_key(miner) {
+			return Ok(());
+		}
+		let lock = self.store.lock(miner)?;
+		for (party, book) in self.store.load_of(miner)? {
+			let book = book.map_err(|reason| {
+				error!(coordinator = %party.coordinator, "{reason}");
+				reason.to_string()
+			});
+			match inner.accounts.get_mut(&party) {
+				Some(account) => account.book = book,
+				None => {
+					inner.accounts.insert(party, Account::new(book));
+				},
+			}
+		}
+		inner.locks.insert(miner.clone(), lock);
+		Ok(())
 	}
 
 	/// The disk behind it.
@@ -257,8 +295,8 @@ impl Purse {
 		if pay == 0 && least == 0 {
 			return Ok(None);
 		}
-		let mut accounts = self.accounts();
-		let account = self.account(&mut accounts, &party);
+		let mut inner = self.inner();
+		let account = self.account(&mut inner, &party);
 		let fine = if pay < least {
 			Err(Declined::TooLittle {
 				pay: Amount(pay),
@@ -288,9 +326,9 @@ impl Purse {
 			Err(declined) => {
 				account.too_little = matches!(declined, Declined::TooLittle { .. });
 				account.refused(now);
-				drop(accounts);
+				drop(inner);
 				// Perhaps the chain has more by now.
-				self.changed();
+				self.ask_chain();
 				Err(declined)
 			},
 		}
@@ -305,8 +343,8 @@ impl Purse {
 			pay: due.pay.0,
 			committed: true,
 		};
-		let mut accounts = self.accounts();
-		let account = self.account(&mut accounts, &party);
+		let mut inner = self.inner();
+		let account = self.account(&mut inner, &party);
 		account.in_hand.insert(record.commitment.assignment, result);
 	}
 
@@ -340,7 +378,7 @@ impl Purse {
 		let Some(party) = party_of(record) else {
 			return;
 		};
-		if let Some(account) = self.accounts().get_mut(&party) {
+		if let Some(account) = self.inner().accounts.get_mut(&party) {
 			account.in_hand.remove(&record.commitment.assignment);
 		}
 	}
@@ -369,16 +407,16 @@ impl Purse {
 
 	/// Where the miner stands with a coordinator.
 	pub fn standing(&self, party: &Party) -> Standing {
-		let accounts = self.accounts();
-		let account = accounts.get(party);
+		let inner = self.inner();
+		let account = inner.accounts.get(party);
 		account.map_or(Standing::Square, Account::standing)
 	}
 
 	/// Whether to ask a coordinator for work: not while the last paid task would not be covered again, and
 	/// not for a while after paid work was refused.
 	pub fn asks_for_work(&self, party: &Party, now: Instant) -> bool {
-		let mut accounts = self.accounts();
-		let Some(account) = accounts.get_mut(party) else {
+		let mut inner = self.inner();
+		let Some(account) = inner.accounts.get_mut(party) else {
 			return true;
 		};
 		match account.may_take(account.last_pay) {
@@ -400,33 +438,34 @@ impl Purse {
 
 	/// Everybody with whom there is an account.
 	pub fn parties(&self) -> Vec<Party> {
-		self.accounts().keys().cloned().collect()
+		self.inner().accounts.keys().cloned().collect()
 	}
 
 	/// Opens an account, so that the chain is asked for its allotment.
 	pub fn serve(&self, party: &Party) {
-		let mut accounts = self.accounts();
-		if !accounts.contains_key(party) {
-			self.account(&mut accounts, party);
-			drop(accounts);
-			self.changed();
-		}
+		self.account(&mut self.inner(), party);
+		self.ask_chain();
 	}
 
 	/// A copy of a book.
 	pub fn book(&self, party: &Party) -> Option<Book> {
-		let accounts = self.accounts();
-		let account = accounts.get(party)?;
+		let inner = self.inner();
+		let account = inner.accounts.get(party)?;
 		account.book.as_ref().ok().cloned()
 	}
 
-	/// Changes when someone's standing does, and when the chain is to be asked again.
-	pub fn changes(&self) -> watch::Receiver<u64> {
+	/// Changes when someone's standing may have.
+	pub fn changes(&self) -> channel::Receiver<u64> {
 		self.changes.subscribe()
 	}
 
+	/// Changes when the chain is to be asked again.
+	pub fn questions(&self) -> channel::Receiver<u64> {
+		self.questions.subscribe()
+	}
+
 	/// For how many eras after its own an era can be claimed, once the chain was asked.
-	pub fn claim_eras(&self) -> watch::Receiver<Option<EraIndex>> {
+	pub fn claim_eras(&self) -> channel::Receiver<Option<EraIndex>> {
 		self.claim_eras.subscribe()
 	}
 
@@ -438,8 +477,8 @@ impl Purse {
 
 	/// The chain's word on an allotment.
 	pub fn set_guaranteed(&self, party: &Party, guaranteed: Balance) {
-		let mut accounts = self.accounts();
-		let account = self.account(&mut accounts, party);
+		let mut inner = self.inner();
+		let account = self.account(&mut inner, party);
 		let before = account.guaranteed.replace(guaranteed);
 		if before != Some(guaranteed) {
 			info!(
@@ -449,16 +488,15 @@ impl Purse {
 		}
 	}
 
-	/// The chain's word on an era: so much of it is at no risk. Touches the disk.
-	pub fn secure(
+	/// The chain's word on an era: so much of it is at no risk, and so much was received. Touches the disk.
+	pub fn mark(
 		&self,
 		party: &Party,
 		era: EraIndex,
-		amount: Balance,
+		secured: Balance,
+		received: Balance,
 	) -> Result<Standing, StoreError> {
-		self.update(party, |_, book| {
-			book.secure(era, amount);
-		})
+		self.update(party, |_, book| book.mark(era, secured, received))
 	}
 
 	/// Forgets eras of which nothing can be claimed any more. Touches the disk.
@@ -468,9 +506,10 @@ impl Purse {
 				.book(&party)
 				.map(|book| book.eras.into_keys().collect())
 				.unwrap_or_default();
-			self.update(&party, |_, book| {
-				book.prune(now, claim_eras);
-			})?;
+			if before.is_empty() {
+				continue;
+			}
+			self.update(&party, |_, book| book.prune(now, claim_eras))?;
 			let Some(book) = self.book(&party) else {
 				continue;
 			};
@@ -488,12 +527,14 @@ impl Purse {
 		change: impl FnOnce(&mut Account, &mut Book),
 	) -> Result<Standing, StoreError> {
 		// Held to the end: what is written later must be what was changed later.
-		let mut accounts = self.accounts();
-		let account = self.account(&mut accounts, party);
+		let mut inner = self.inner();
+		let account = self.account(&mut inner, party);
 		let Ok(before) = account.book.clone() else {
 			// It may have been restored meanwhile. If not, its reason is the caller's.
-			account.book = Ok(self.store.book(party)?);
-			drop(accounts);
+			self.adopt_into(&mut inner, &party.miner)?;
+			let book = self.store.book(party)?;
+			self.account(&mut inner, party).book = Ok(book);
+			drop(inner);
 			return self.update(party, change);
 		};
 		let mut book = before.clone();
@@ -505,25 +546,31 @@ impl Purse {
 		}
 		let standing = account.standing();
 		tell(party, account, &standing);
-		drop(accounts);
+		drop(inner);
 		self.changed();
 		Ok(standing)
 	}
 
-	fn account<'a>(
-		&self,
-		accounts: &'a mut BTreeMap<Party, Account>,
-		party: &Party,
-	) -> &'a mut Account {
-		accounts.entry(party.clone()).or_insert_with(|| {
-			// All that were on the disk are there since the start.
-			Account::new(Ok(Book::new(*self.store.genesis_hash(), party)))
+	fn account<'a>(&self, inner: &'a mut Inner, party: &Party) -> &'a mut Account {
+		let adopted = match inner.accounts.contains_key(party) {
+			true => Ok(()),
+			false => self.adopt_into(inner, &party.miner),
+		};
+		inner.accounts.entry(party.clone()).or_insert_with(|| {
+			// Those that were on the disk are there by now.
+			Account::new(match adopted {
+				Ok(()) => Ok(Book::new(*self.store.genesis_hash(), party)),
+				Err(reason) => {
+					error!(coordinator = %party.coordinator, "{reason}");
+					Err(reason.to_string())
+				},
+			})
 		})
 	}
 
 	fn broken_off(&self, party: &Party, assignment: &H256) {
-		let mut accounts = self.accounts();
-		let Some(account) = accounts.get_mut(party) else {
+		let mut inner = self.inner();
+		let Some(account) = inner.accounts.get_mut(party) else {
 			return;
 		};
 		let uncommitted = |result: &InHand| !result.committed;
@@ -536,10 +583,14 @@ impl Purse {
 		self.changes.send_modify(|count| *count += 1);
 	}
 
-	/// A thread that panicked while it held the lock has left the map whole: a book is replaced in one
+	fn ask_chain(&self) {
+		self.questions.send_modify(|count| *count += 1);
+	}
+
+	/// A thread that panicked while it held the lock has left the maps whole: a book is replaced in one
 	/// step, after it was written.
-	fn accounts(&self) -> MutexGuard<'_, BTreeMap<Party, Account>> {
-		self.accounts.lock().unwrap_or_else(PoisonError::into_inner)
+	fn inner(&self) -> MutexGuard<'_, Inner> {
+		self.inner.lock().unwrap_or_else(PoisonError::into_inner)
 	}
 }
 

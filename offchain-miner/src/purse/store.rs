@@ -1,6 +1,7 @@
 //! Books on disk.
 //!
 //! ```text
+//! purse/<genesis>/<miner>/lock                       held while a miner runs
 //! purse/<genesis>/<miner>/<coordinator>.json         the book: highest vouchers, what was earned
 //! purse/<genesis>/<miner>/<coordinator>.<era>.proof  the proven leaf of a settled era
 //! ```
@@ -41,6 +42,9 @@ pub enum StoreError {
 		/// What is wrong with it.
 		reason: String,
 	},
+	/// Another process writes them.
+	#[error("{0} is in use by another miner: stop that one")]
+	InUse(PathBuf),
 	/// The file system refused.
 	#[error("{path}: {source}")]
 	Io {
@@ -86,52 +90,60 @@ impl Store {
 		&self.genesis_hash
 	}
 
-	/// Every book. Those that do not read come with the reason.
+	/// Every book of every miner. Those that do not read come with the reason.
 	pub fn load(&self) -> Result<Vec<Found>, StoreError> {
 		let mut found = Vec::new();
 		if !self.folder.exists() {
 			return Ok(found);
 		}
-		for miner_folder in durable::files(&self.folder)? {
-			let Some(miner) = named_account(&miner_folder) else {
-				continue;
-			};
-			for path in durable::files(&miner_folder)? {
-				let is_book = path.extension().is_some_and(|extension| extension == BOOK);
-				let Some(coordinator) = named_account(&path).filter(|_| is_book) else {
-					continue;
-				};
-				let party = Party {
-					coordinator,
-					miner: miner.clone(),
-				};
-				let book = self.read(&path, &party);
-				found.push((party, book));
-				if found.len() >= MAX_BOOKS {
-					return Ok(found);
-				}
+		for folder in durable::files(&self.folder)? {
+			if let Some(miner) = named_account(&folder) {
+				found.extend(self.load_of(&miner)?);
 			}
 		}
 		Ok(found)
 	}
 
-	/// Removes what a crash left half written: only by the one that writes.
-	pub fn sweep(&self) -> Result<(), StoreError> {
-		if !self.folder.exists() {
-			return Ok(());
-		}
-		for folder in durable::files(&self.folder)? {
-			if !folder.is_dir() {
+	/// Every book of one miner.
+	pub fn load_of(&self, miner: &AccountId) -> Result<Vec<Found>, StoreError> {
+		let mut found = Vec::new();
+		for path in durable::files(&self.miner_folder(miner))? {
+			let is_book = path.extension().is_some_and(|extension| extension == BOOK);
+			let Some(coordinator) = named_account(&path).filter(|_| is_book) else {
 				continue;
-			}
-			for path in durable::files(&folder)? {
-				let unfinished = path.extension().is_some_and(|it| it == UNFINISHED);
-				if unfinished {
-					durable::remove(&path)?;
-				}
+			};
+			let party = Party {
+				coordinator,
+				miner: miner.clone(),
+			};
+			let book = self.read(&path, &party);
+			found.push((party, book));
+			if found.len() >= MAX_BOOKS {
+				break;
 			}
 		}
-		Ok(())
+		Ok(found)
+	}
+
+	/// Makes this process the one that writes a miner's books, as long as it keeps the file, and removes
+	/// what a crash left half written.
+	pub fn lock(&self, miner: &AccountId) -> Result<File, StoreError> {
+		let folder = self.miner_folder(miner);
+		make_folder(&folder)?;
+		let path = folder.join("lock");
+		let file = File::options().create(true).append(true).open(&path);
+		let file = durable::at(&path, file)?;
+		match file.try_lock() {
+			Ok(()) => {},
+			Err(fs::TryLockError::WouldBlock) => return Err(StoreError::InUse(folder)),
+			Err(fs::TryLockError::Error(source)) => return Err(StoreError::Io { path, source }),
+		}
+		for path in durable::files(&folder)? {
+			if path.extension().is_some_and(|it| it == UNFINISHED) {
+				durable::remove(&path)?;
+			}
+		}
+		Ok(file)
 	}
 
 	/// A party's book: an empty one if there is none.
@@ -196,30 +208,38 @@ impl Store {
 
 	fn book_path(&self, party: &Party) -> PathBuf {
 		let name = format!("{}.{BOOK}", party.coordinator.to_ss58check());
-		self.miner_folder(party).join(name)
+		self.miner_folder(&party.miner).join(name)
 	}
 
 	fn proof_path(&self, party: &Party, era: EraIndex) -> PathBuf {
 		let name = format!("{}.{era}.{PROOF}", party.coordinator.to_ss58check());
-		self.miner_folder(party).join(name)
+		self.miner_folder(&party.miner).join(name)
 	}
 
-	fn miner_folder(&self, party: &Party) -> PathBuf {
-		self.folder.join(party.miner.to_ss58check())
+	fn miner_folder(&self, miner: &AccountId) -> PathBuf {
+		self.folder.join(miner.to_ss58check())
 	}
 }
 
 fn write_json(path: &Path, value: &impl serde::Serialize) -> Result<(), StoreError> {
 	let bytes = serde_json::to_vec_pretty(value).map_err(io::Error::other);
 	let bytes = durable::at(path, bytes)?;
-	if let Some(folder) = path.parent().filter(|folder| !folder.exists()) {
-		durable::at(folder, fs::create_dir_all(folder))?;
-		// A folder is lasting only when those above it know of it.
-		for above in folder.ancestors().skip(1).take(4) {
-			durable::at(above, File::open(above).and_then(|it| it.sync_all()))?;
-		}
+	if let Some(folder) = path.parent() {
+		make_folder(folder)?;
 	}
 	Ok(durable::write(path, &bytes)?)
+}
+
+fn make_folder(folder: &Path) -> Result<(), StoreError> {
+	if folder.exists() {
+		return Ok(());
+	}
+	durable::at(folder, fs::create_dir_all(folder))?;
+	// A folder is lasting only when those above it know of it.
+	for above in folder.ancestors().skip(1).take(4) {
+		durable::at(above, File::open(above).and_then(|it| it.sync_all()))?;
+	}
+	Ok(())
 }
 
 fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {

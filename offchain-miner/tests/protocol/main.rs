@@ -17,6 +17,8 @@ use offchain_miner::{
 	device::{Device, Engine, Go, PaintError, Profile},
 	fleet::{self, Wishes},
 	link::Chain,
+	metrics::{Metrics, Now},
+	monitor::{self, Watched},
 	outbox::{Outbox, Painting},
 	purse::{keeper::Asking, store::Store, Purse},
 	session::{Miner, Stop, Timing},
@@ -37,7 +39,11 @@ use std::{
 };
 use tokio::{sync::watch, task::JoinHandle, time::sleep};
 
+/// The task at which the device fails.
+const LOST: u8 = 66;
+
 /// Paints something else every time, as a device may that does not compute the same bits twice.
+#[derive(Clone)]
 struct Moody {
 	paintings: Arc<AtomicU32>,
 	step: Duration,
@@ -50,6 +56,9 @@ impl Engine for Moody {
 		observe: &mut dyn FnMut(u16) -> Go,
 	) -> Result<Painting, PaintError> {
 		let number = self.paintings.fetch_add(1, Ordering::SeqCst);
+		if spec.prompt == format!("task {LOST}") {
+			return Err(PaintError::Failed("the device is lost".into()));
+		}
 		for step in 1..=spec.steps {
 			thread::sleep(self.step);
 			if observe(step) == Go::Stop {
@@ -113,6 +122,8 @@ fn registry_with<'a>(coordinators: impl Iterator<Item = (&'a Coordinator, String
 struct Running {
 	stop: Stop,
 	paintings: Arc<AtomicU32>,
+	metrics: Arc<Metrics>,
+	device: Device,
 	outbox: Arc<Outbox>,
 	purse: Arc<Purse>,
 	fleet: JoinHandle<()>,
@@ -125,6 +136,17 @@ impl Running {
 	}
 
 	async fn start_with(folder: &Path, registry: Registry, step: Duration, trust: Trust) -> Self {
+		Self::start_slots(folder, registry, step, trust, 1).await
+	}
+
+	async fn start_slots(
+		folder: &Path,
+		registry: Registry,
+		step: Duration,
+		trust: Trust,
+		slots: u16,
+	) -> Self {
+		let metrics = Arc::new(Metrics::new());
 		let paintings = Arc::new(AtomicU32::new(0));
 		let brush = Moody {
 			paintings: paintings.clone(),
@@ -143,14 +165,15 @@ impl Running {
 				default_steps: 5,
 				default_guidance_milli: 3_000,
 			}],
+			slots,
 		};
 		let device = Device::start(move || Ok((brush, profile))).await.unwrap();
 		let outbox = Arc::new(Outbox::open(folder).unwrap());
 		let store = Store::new(folder, GENESIS);
-		let purse = Arc::new(Purse::open(store, 0, &outbox.pending()).unwrap());
+		let purse = Arc::new(Purse::open(store, 0, &outbox.pending()));
 		let miner = Miner {
 			worker: key(MINER),
-			device,
+			device: device.clone(),
 			outbox: outbox.clone(),
 			purse: purse.clone(),
 			ui: Ui::new(),
@@ -166,6 +189,7 @@ impl Running {
 				},
 			},
 			trust,
+			metrics: metrics.clone(),
 		};
 		let registry = watch::Sender::new(Some(Arc::new(registry)));
 		let chain = Chain {
@@ -182,6 +206,8 @@ impl Running {
 		Self {
 			stop,
 			paintings,
+			metrics,
+			device,
 			outbox,
 			purse,
 			fleet,
@@ -205,17 +231,22 @@ impl Running {
 
 	/// As SIGKILL does: nothing is finished, nothing is said.
 	async fn kill(self) {
-		let Self { fleet, outbox, .. } = self;
+		let Self {
+			fleet,
+			outbox,
+			purse,
+			..
+		} = self;
 		fleet.abort();
 		let _ = fleet.await;
 		// The lock goes with the last handle, as it goes with a process.
 		for _ in 0..200 {
-			if Arc::strong_count(&outbox) == 1 {
+			if Arc::strong_count(&outbox) == 1 && Arc::strong_count(&purse) == 1 {
 				return;
 			}
 			sleep(Duration::from_millis(20)).await;
 		}
-		panic!("something still holds the outbox");
+		panic!("something still holds the outbox or the purse");
 	}
 }
 
@@ -654,4 +685,125 @@ async fn a_coordinator_with_https_is_served_when_its_authority_is_trusted() {
 		.await;
 	miner.settled().await;
 	assert_eq!(coordinator.lock().seen.artifacts.len(), 1, "uploaded too");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_uploaded_waits_for_no_picture_and_no_picture_waits_for_it() {
+	let folder = tempfile::tempdir().unwrap();
+	let coordinator = Coordinator::new(10);
+	// The first result is not taken before the third picture is begun.
+	coordinator.lock().submit_faults = vec![ErrorCode::Internal; 1_000].into();
+	let (_server, address) = coordinator.serve(ANY).await;
+	let miner = Running::start(folder.path(), registry(&[(&coordinator, address)]), FAST).await;
+	coordinator.ask_for(1);
+	coordinator.ask_for(2);
+	coordinator.ask_for(3);
+	coordinator
+		.wait_for("submits of three tasks", |seen| {
+			(1..=3).all(|task| {
+				seen.submits
+					.iter()
+					.any(|submit| submit.task.0 == [task; 16])
+			})
+		})
+		.await;
+	assert_eq!(miner.painted(), 3);
+	coordinator.lock().submit_faults.clear();
+	miner.settled().await;
+	assert_eq!(miner.painted(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_device_that_fails_gives_the_task_back_and_the_miner_goes_on() {
+	let folder = tempfile::tempdir().unwrap();
+	let coordinator = Coordinator::new(10);
+	let (_server, address) = coordinator.serve(ANY).await;
+	let miner = Running::start(folder.path(), registry(&[(&coordinator, address)]), FAST).await;
+	coordinator.ask_for(LOST);
+	coordinator
+		.wait_for("an answer", |seen| seen.submits.len() == 1)
+		.await;
+	coordinator.ask_for(2);
+	coordinator
+		.wait_for("a result", |seen| seen.commitments().len() == 1)
+		.await;
+	miner.settled().await;
+	assert_eq!(coordinator.lock().seen.failures(), ["the device is lost"]);
+	let text = miner.metrics.text(&Now::default()).unwrap();
+	for line in [
+		"tasks_total{outcome=\"failed\"} 1",
+		"tasks_total{outcome=\"accepted\"} 1",
+	] {
+		assert!(text.contains(line), "{text}");
+	}
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_slots_work_on_two_tasks_and_the_metrics_tell() {
+	let folder = tempfile::tempdir().unwrap();
+	let coordinator = Coordinator::new(10);
+	let (_server, address) = coordinator.serve(ANY).await;
+	let chain = registry(&[(&coordinator, address)]);
+	let trust = Trust::system().unwrap();
+	let miner = Running::start_slots(folder.path(), chain, SLOW * 5, trust, 2).await;
+	coordinator.ask_for(1);
+	coordinator.ask_for(2);
+	// Each has begun, and neither is done.
+	coordinator
+		.wait_for("the first step of both", |seen| {
+			(1..=2).all(|task| {
+				seen.progress
+					.iter()
+					.any(|report| report.task.0 == [task; 16] && report.steps_done > 0)
+			})
+		})
+		.await;
+	assert!(coordinator.lock().seen.submits.is_empty());
+	let watched = Watched {
+		metrics: miner.metrics.clone(),
+		device: miner.device.clone(),
+		outbox: miner.outbox.clone(),
+		stop: miner.stop.clone(),
+	};
+	let monitor = monitor::listen(ANY, watched.clone()).await.unwrap();
+	let (status, text) = get(monitor.address, "/metrics").await;
+	assert_eq!(status, 200);
+	assert!(text.contains("\ncuckoo_miner_jobs 2\n"), "{text}");
+	assert!(text.contains("\ncuckoo_miner_slots 2\n"), "{text}");
+	let (status, health) = get(monitor.address, "/healthz").await;
+	assert_eq!(status, 200);
+	assert!(health.contains("\"coordinators_up\":1"), "{health}");
+	coordinator
+		.wait_for("both results", |seen| seen.commitments().len() == 2)
+		.await;
+	miner.settled().await;
+	let (_, text) = get(monitor.address, "/metrics").await;
+	assert!(
+		text.contains("tasks_total{outcome=\"accepted\"} 2"),
+		"{text}"
+	);
+	assert!(coordinator
+		.lock()
+		.seen
+		.polls
+		.iter()
+		.any(|poll| poll.free_slots == 2));
+	let open = SocketAddr::from(([0, 0, 0, 0], 0));
+	assert!(
+		monitor::listen(open, watched).await.is_err(),
+		"served to everybody"
+	);
+}
+
+/// A plain HTTP GET: status and body.
+async fn get(address: SocketAddr, path: &str) -> (u16, String) {
+	use tokio::io::{AsyncReadExt, AsyncWriteExt};
+	let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+	let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+	stream.write_all(request.as_bytes()).await.unwrap();
+	let mut reply = String::new();
+	stream.read_to_string(&mut reply).await.unwrap();
+	let (head, body) = reply.split_once("\r\n\r\n").unwrap();
+	let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+	(status, body.to_owned())
 }

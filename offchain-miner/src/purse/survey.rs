@@ -1,0 +1,178 @@
+//! Finds out where all eras of a party stand: at the chain, and for proofs at the coordinator.
+
+use super::{
+	book::{Book, Party},
+	chain::{Facts, SettlementChain},
+	era::{self, Answer, Era},
+	store::Store,
+};
+use crate::{
+	fleet::{self, Wishes},
+	link::LinkError,
+	trust::Trust,
+};
+use cuckoo_chain_client::Registry;
+use cuckoo_coordinator_api::{payment::SettlementProof, rpc::MinerRpcClient, ErrorCode};
+use cuckoo_primitives::{sum_tree::Root, AccountId, EraIndex};
+use jsonrpsee::http_client::HttpClientBuilder;
+use std::{collections::BTreeMap, future::Future, sync::Arc, time::Duration};
+use tokio::sync::watch;
+use tracing::warn;
+
+/// How long a coordinator may take for a proof.
+const PATIENCE: Duration = Duration::from_secs(15);
+/// A proof of a few leaves has a hundredth of it.
+const MAX_PROOF_BYTES: u32 = 256 * 1024;
+
+/// Why there is no proof.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NoProof {
+	/// Nobody answers.
+	Away(String),
+	/// It says that it gives none.
+	Refused(String),
+}
+
+/// Who gives proofs.
+pub trait Proofs: Send + Sync {
+	/// Where the miner stands in the tree of an era.
+	fn proof(
+		&self,
+		party: &Party,
+		era: EraIndex,
+	) -> impl Future<Output = Result<SettlementProof, NoProof>> + Send;
+}
+
+/// The coordinators, at their addresses on chain or those that the user named.
+pub struct Coordinators {
+	/// The chain.
+	pub registry: watch::Receiver<Option<Arc<Registry>>>,
+	/// What the user named.
+	pub only: BTreeMap<AccountId, Option<String>>,
+	/// Which of them are who they say.
+	pub trust: Trust,
+}
+
+impl Coordinators {
+	fn address(&self, coordinator: &AccountId) -> Option<String> {
+		let registry = self.registry.borrow().clone()?;
+		let wishes = Wishes {
+			most: 0,
+			only: self.only.clone(),
+			seed: Default::default(),
+		};
+		fleet::address(registry.operator(coordinator)?, &wishes)
+	}
+}
+
+impl Proofs for Coordinators {
+	async fn proof(&self, party: &Party, era: EraIndex) -> Result<SettlementProof, NoProof> {
+		let url = self
+			.address(&party.coordinator)
+			.ok_or_else(|| NoProof::Away("it has no address on chain".into()))?;
+		let client = HttpClientBuilder::default()
+			.with_custom_cert_store(self.trust.config())
+			.max_response_size(MAX_PROOF_BYTES)
+			.request_timeout(PATIENCE)
+			.build(&url)
+			.map_err(|error| NoProof::Away(error.to_string()))?;
+		let answer = client.settlement_proof(era, party.miner.clone()).await;
+		answer.map_err(|error| {
+			let error = LinkError::from(error);
+			// Anything else passes.
+			match error.code() {
+				Some(ErrorCode::SettlementNotFound) => NoProof::Refused(error.to_string()),
+				_ => NoProof::Away(error.to_string()),
+			}
+		})
+	}
+}
+
+/// What was found of a party.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Survey {
+	/// At the chain.
+	pub facts: Facts,
+	/// At the coordinator, for each era of the book.
+	pub answers: BTreeMap<EraIndex, Answer>,
+}
+
+impl Survey {
+	/// The eras of the book, ascending.
+	pub fn eras<'a>(&'a self, book: &'a Book) -> Vec<Era<'a>> {
+		const NONE: Answer = Answer::None;
+		book.eras
+			.iter()
+			.map(|(era, entry)| Era {
+				era: *era,
+				entry,
+				facts: &self.facts,
+				answer: self.answers.get(era).unwrap_or(&NONE),
+			})
+			.collect()
+	}
+}
+
+/// Looks at a party. Proofs that are in the store are not asked for again; those that are new are put there
+/// if `keeps`.
+pub async fn survey(
+	chain: &impl SettlementChain,
+	proofs: &impl Proofs,
+	store: &Store,
+	book: &Book,
+	keeps: bool,
+) -> Result<Survey, String> {
+	let party = book.party();
+	let mut eras: BTreeMap<EraIndex, Option<u32>> =
+		book.eras.keys().map(|era| (*era, None)).collect();
+	let mut facts = chain.facts(&party, &eras).await?;
+	let mut answers = BTreeMap::new();
+	for (era, entry) in &book.eras {
+		let Some((root, _)) = facts.settled.get(era) else {
+			continue;
+		};
+		if facts.noted(*era) >= entry.amount() {
+			continue;
+		}
+		let answer = prove(proofs, store, &party, *era, root, keeps).await;
+		if let Answer::Proven(proven) = &answer {
+			eras.insert(*era, proven.index);
+		}
+		answers.insert(*era, answer);
+	}
+	if eras.values().any(Option::is_some) {
+		facts = chain.facts(&party, &eras).await?;
+	}
+	Ok(Survey { facts, answers })
+}
+
+async fn prove(
+	proofs: &impl Proofs,
+	store: &Store,
+	party: &Party,
+	era: EraIndex,
+	root: &Root,
+	keeps: bool,
+) -> Answer {
+	let check = |proof| era::prove(store.genesis_hash(), party, era, root, proof);
+	// One that does not fit any more is asked for again.
+	let kept = store.proof(party, era).and_then(|proof| check(proof).ok());
+	if let Some(proven) = kept {
+		return Answer::Proven(proven);
+	}
+	match proofs.proof(party, era).await {
+		Ok(proof) => match check(proof) {
+			Ok(proven) => {
+				if keeps {
+					if let Err(error) = store.keep_proof(party, &proven.proof) {
+						warn!("a proof cannot be kept: {error}");
+					}
+				}
+				Answer::Proven(proven)
+			},
+			Err(reason) => Answer::Refused(reason),
+		},
+		Err(NoProof::Refused(reason)) => Answer::Refused(reason),
+		Err(NoProof::Away(_)) => Answer::None,
+	}
+}
