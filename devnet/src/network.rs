@@ -34,6 +34,8 @@ const MINER_GRACE: Duration = Duration::from_secs(2);
 const VERIFY_TIMEOUT: Duration = Duration::from_secs(30);
 /// Longest wait for `claim`, whose transactions wait for finalized blocks.
 const CLAIM_TIMEOUT: Duration = Duration::from_secs(60);
+/// Longest wait for `reconcile`.
+const RECONCILE_TIMEOUT: Duration = Duration::from_secs(60);
 /// How often the miners are looked at while waiting for them.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
@@ -176,6 +178,18 @@ impl Network {
 			.arg(self.folder.sub(&miner.name())?)
 			.env("CUCKOO_CLAIM_URI", miner.uri());
 		said("offchain-miner claim", command, CLAIM_TIMEOUT).await
+	}
+
+	/// Has the coordinator's books checked, by `offchain-coordinator reconcile`; returns what that printed. A
+	/// difference is an error.
+	pub async fn reconcile(&self) -> Result<String> {
+		let mut command = tokio::process::Command::new(&self.options.binaries.coordinator);
+		command
+			.arg("reconcile")
+			.args(["--chain", &self.node_url()])
+			.arg("--data-dir")
+			.arg(self.folder.sub("coordinator")?);
+		said("offchain-coordinator reconcile", command, RECONCILE_TIMEOUT).await
 	}
 
 	/// Where data and logs are.

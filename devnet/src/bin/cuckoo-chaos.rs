@@ -235,6 +235,10 @@ async fn chaos(args: &Args, network: &mut Network, miners: &[DevKey]) -> anyhow:
 			grown <= expected && lost <= Balance::from(rewards) * ROUNDING,
 		);
 	}
+	match network.reconcile().await {
+		Ok(said) => println!("{said}"),
+		Err(error) => checks.note(false, format!("the coordinator's books: {error}")),
+	}
 	println!(
 		"{} tasks for {}, {} to miners; {failed} came to nothing; {} kills: {}",
 		paid.tasks,
