@@ -152,9 +152,8 @@ fn an_era_that_nobody_settled_is_paid_from_the_allotment() {
 			MINERS_PART
 		));
 		let (worker, voucher, signature) = owed(1, MINERS_PART);
-		let claim = || {
-			Settlement::claim_voucher(signed(ANYBODY), worker, voucher.clone(), signature.clone())
-		};
+		let claim =
+			|| Settlement::claim_voucher(signed(ANYBODY), worker, voucher.clone(), signature);
 		until_era(1 + POST_ERAS);
 		assert_noop!(claim(), Error::<Runtime>::ClaimTooEarly);
 		until_era(2 + POST_ERAS);
