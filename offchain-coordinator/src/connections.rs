@@ -3,10 +3,9 @@
 
 use crate::tls::Tls;
 use axum::response::Response;
-use hyper::{body::Incoming, Request};
+use hyper::{body::Incoming, server::conn::http1, Request};
 use hyper_util::{
-	rt::{TokioExecutor, TokioIo, TokioTimer},
-	server::conn::auto,
+	rt::{TokioIo, TokioTimer},
 	service::TowerToHyperService,
 };
 use socket2::{SockRef, TcpKeepalive};
@@ -167,13 +166,13 @@ pub async fn serve<S>(
 	S::Future: Send,
 {
 	let Listener { tcp: listener, tls } = listener.into();
-	let mut connections = auto::Builder::new(TokioExecutor::new()).http1_only();
+	let mut connections = http1::Builder::new();
 	connections
-		.http1()
 		.timer(TokioTimer::new())
 		.header_read_timeout(HEADER_TIMEOUT)
 		.max_buf_size(MAX_HEADER_BYTES)
 		.max_headers(MAX_HEADERS);
+	let connections = Arc::new(connections);
 	let places = Arc::new(Semaphore::new(bounds.all as usize));
 	let addresses = Addresses::default();
 	let open = TaskTracker::new();
@@ -231,7 +230,7 @@ type Broken = Box<dyn std::error::Error + Send + Sync>;
 
 /// Serves one connection until it ends, or until `stop` and the end of the request at work.
 async fn converse<S>(
-	connections: &auto::Builder<TokioExecutor>,
+	connections: &http1::Builder,
 	stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
 	service: TowerToHyperService<S>,
 	stop: CancellationToken,
@@ -240,20 +239,18 @@ where
 	S: Service<Request<Incoming>, Response = Response, Error = Infallible> + Clone + Send + 'static,
 	S::Future: Send,
 {
-	let connection = connections.serve_connection_with_upgrades(TokioIo::new(stream), service);
-	tokio::pin!(connection);
+	let connection = connections.serve_connection(TokioIo::new(stream), service);
+	let mut connection = std::pin::pin!(connection.with_upgrades());
 	tokio::select! {
-		ended = &mut connection => ended,
-		() = stop.cancelled() => {
-			connection.as_mut().graceful_shutdown();
-			connection.await
-		},
+		ended = &mut connection => return Ok(ended?),
+		() = stop.cancelled() => connection.as_mut().graceful_shutdown(),
 	}
+	Ok(connection.await?)
 }
 
 /// The same over TLS.
 async fn converse_over_tls<S>(
-	connections: &auto::Builder<TokioExecutor>,
+	connections: &http1::Builder,
 	tls: &Tls,
 	stream: TcpStream,
 	service: TowerToHyperService<S>,

@@ -886,8 +886,9 @@ impl Coordinator {
 		}
 		self.metrics.polls.inc();
 		let miner = self.live().session(&poll.token)?;
+		// Apart, as below: a waiting miner does without the room for what it seldom needs.
 		for held in &poll.holding {
-			self.claim(held, &miner).await?;
+			Box::pin(self.claim(held, &miner)).await?;
 		}
 		let polling = self.live().poll_begins(&poll, self.now_ms())?;
 		let waiting = Waiting {
@@ -897,8 +898,7 @@ impl Coordinator {
 		};
 		for held in &polling.lost {
 			let reason = "the miner no longer has it";
-			self.fail(*held, polling.miner.clone(), Ending::Lost, reason)
-				.await?;
+			Box::pin(self.fail(*held, polling.miner.clone(), Ending::Lost, reason)).await?;
 		}
 		self.schedule.notify_one();
 		let wait = Duration::from_millis(poll.wait_ms.min(limits::MAX_POLL_WAIT_MS));

@@ -22,13 +22,14 @@ use cuckoo_coordinator_api::{
 	limits::{MAX_ARTIFACT_BYTES, MAX_REQUEST_BYTES},
 };
 use cuckoo_primitives::H256;
-use futures::StreamExt;
+use futures::{future::Either, StreamExt};
 use httpdate::fmt_http_date;
 use jsonrpsee::server::{
 	stop_channel, BatchRequestConfig, HttpBody, PingConfig, Server, ServerConfig, ServerHandle,
 	TowerService,
 };
 use std::{
+	future::Future,
 	net::IpAddr,
 	sync::Arc,
 	time::{Duration, UNIX_EPOCH},
@@ -145,32 +146,38 @@ pub struct Peer {
 	pub(crate) is_tls: bool,
 }
 
-async fn json_rpc(
+/// Answers a JSON-RPC request. What is returned holds no more than the answer needs: thousands of miners
+/// wait for theirs.
+fn json_rpc(
 	State(mut shell): State<Shell>,
 	Extension(peer): Extension<Peer>,
 	mut request: Request,
-) -> Response {
+) -> impl Future<Output = Response> + Send {
 	let trust_proxy = shell.coordinator.settings().trust_proxy;
 	let caller = Caller::new(request.headers(), peer.address, trust_proxy);
 	request.extensions_mut().insert(caller);
-	let reply = shell.rpc.call(taken_in(request).await);
-	match tokio::time::timeout(REQUEST_TIMEOUT, reply).await {
-		Ok(Ok(response)) => response.map(body),
-		Ok(Err(error)) => {
-			tracing::debug!(%error, "a request broke");
-			StatusCode::BAD_REQUEST.into_response()
-		},
-		Err(_) => StatusCode::REQUEST_TIMEOUT.into_response(),
+	let is_too_large = |length: usize| length > MAX_REQUEST_BYTES as usize;
+	let reply = if content_length(request.headers()).is_some_and(is_too_large) {
+		let taken_in = async move { shell.rpc.call(taken_in(request).await).await };
+		Either::Left(Box::pin(taken_in))
+	} else {
+		Either::Right(shell.rpc.call(request))
+	};
+	async move {
+		match tokio::time::timeout(REQUEST_TIMEOUT, reply).await {
+			Ok(Ok(response)) => response.map(body),
+			Ok(Err(error)) => {
+				tracing::debug!(%error, "a request broke");
+				StatusCode::BAD_REQUEST.into_response()
+			},
+			Err(_) => StatusCode::REQUEST_TIMEOUT.into_response(),
+		}
 	}
 }
 
 /// Takes in the body of a request that is too large, which is refused by its length alone: a client
 /// that still sends would see the connection break instead of the reason.
 async fn taken_in(request: Request) -> Request {
-	let is_too_large = |length: usize| length > MAX_REQUEST_BYTES as usize;
-	if !content_length(request.headers()).is_some_and(is_too_large) {
-		return request;
-	}
 	let (head, body) = request.into_parts();
 	discard(&mut body.into_data_stream()).await;
 	Request::from_parts(head, Body::empty())

@@ -48,8 +48,8 @@ const SESSION_IDLE_MS: u64 = 600_000;
 /// How often all miners are looked at again for what only time changes.
 const REFRESH_MS: u64 = 1_000;
 
-/// With so many miners or more, their slots are counted once in [`REFRESH_MS`].
-const COUNT_SLOTS_BELOW: usize = 32;
+/// With so many miners or more, what they bring to each model is counted once in [`REFRESH_MS`].
+const COUNT_ALWAYS_BELOW: usize = 32;
 
 /// With more miners than this, ranks are up to [`REFRESH_MS`] old.
 const RANK_ALWAYS_BELOW: usize = 1_000;
@@ -133,6 +133,8 @@ pub struct Live {
 	speeds: Speeds,
 	/// The slots that serve each model, as of the last refresh, when the miners are many.
 	slots: HashMap<ModelHash, Slots>,
+	/// The stake behind each model, likewise.
+	stakes: HashMap<ModelHash, Balance>,
 	/// The models that were declared.
 	pub models: Catalogue,
 	/// The tasks that wait.
@@ -172,6 +174,7 @@ impl Live {
 			challenges,
 			speeds: Speeds::default(),
 			slots: HashMap::new(),
+			stakes: HashMap::new(),
 			models,
 			queue: Queue::default(),
 			leases: Leases::default(),
@@ -291,8 +294,9 @@ impl Live {
 		for account in &accounts {
 			self.refresh(account, now_ms);
 		}
-		if accounts.len() >= COUNT_SLOTS_BELOW {
+		if accounts.len() >= COUNT_ALWAYS_BELOW {
 			self.slots = self.count_slots(|_| true);
+			self.stakes = self.count_stakes(|_| true, now_ms);
 		}
 	}
 
@@ -564,12 +568,30 @@ impl Live {
 
 	/// The stake behind a model: of all miners that are online and hold it.
 	pub fn model_weight(&self, model: &ModelHash, now_ms: UnixMs) -> Balance {
-		self.miners
-			.iter()
-			.filter(|(_, miner)| miner.is_online(now_ms) && miner.models.contains(model))
-			.fold(0, |sum: Balance, (account, _)| {
-				sum.saturating_add(self.weight(account))
-			})
+		let counted = self.miners.len() < COUNT_ALWAYS_BELOW;
+		let counted = counted.then(|| self.count_stakes(|other| other == model, now_ms));
+		let stakes = counted.as_ref().unwrap_or(&self.stakes);
+		stakes.get(model).copied().unwrap_or_default()
+	}
+
+	/// The stakes behind the models asked for.
+	fn count_stakes(
+		&self,
+		asked: impl Fn(&ModelHash) -> bool,
+		now_ms: UnixMs,
+	) -> HashMap<ModelHash, Balance> {
+		let mut stakes: HashMap<ModelHash, Balance> = HashMap::new();
+		for (account, miner) in &self.miners {
+			if !miner.is_online(now_ms) {
+				continue;
+			}
+			let stake = self.weight(account);
+			for model in miner.models.iter().filter(|model| asked(model)) {
+				let sum = stakes.entry(*model).or_default();
+				*sum = sum.saturating_add(stake);
+			}
+		}
+		stakes
 	}
 
 	// The draw

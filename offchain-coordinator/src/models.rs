@@ -122,7 +122,11 @@ fn heaviest<'a>(
 	weight: impl Fn(&ModelHash) -> Balance,
 ) -> Option<&'a ModelInfo> {
 	// `max_by_key` takes the last of equals: backwards that is the first seen.
-	let models: Vec<&ModelInfo> = models.collect();
+	let mut models: Vec<&ModelInfo> = models.collect();
+	if models.len() < 2 {
+		// Nothing to weigh.
+		return models.pop();
+	}
 	models
 		.into_iter()
 		.rev()

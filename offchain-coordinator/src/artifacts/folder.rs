@@ -1,6 +1,9 @@
 //! Artifacts as files. A file's path is its hash and nothing else; it appears there whole or not at all.
 
-use super::{Error, Result};
+use super::{
+	upload::{blocking, Upload},
+	Error, Result,
+};
 use bytes::Bytes;
 use cuckoo_primitives::H256;
 use futures::{
@@ -26,17 +29,32 @@ impl Folder {
 		Self { root }
 	}
 
+	/// Makes the folders that artifacts go to, for good: an upload need not look whether its own is there.
 	pub(super) async fn create(&self) -> io::Result<()> {
-		fs::create_dir_all(&self.root).await
+		let root = self.root.clone();
+		blocking(move || {
+			std::fs::create_dir_all(&root)?;
+			for first in 0..=u8::MAX {
+				match std::fs::create_dir(root.join(hex::encode([first]))) {
+					Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+						return Err(error)
+					},
+					_ => {},
+				}
+			}
+			// The folder's own name must survive too.
+			for folder in root.ancestors().take(2) {
+				std::fs::File::open(folder)?.sync_all()?;
+			}
+			Ok(())
+		})
+		.await
 	}
 
-	/// `ab/cd/abcd…`: two levels, so that no folder gets too large.
+	/// `ab/abcd…`: 256 folders, so that none gets too large.
 	pub(super) fn path(&self, hash: &H256) -> PathBuf {
 		let digits = hex::encode(hash);
-		self.root
-			.join(&digits[..2])
-			.join(&digits[2..4])
-			.join(digits)
+		self.root.join(&digits[..2]).join(digits)
 	}
 
 	pub(super) async fn size(&self, hash: &H256) -> io::Result<Option<u64>> {
@@ -60,18 +78,15 @@ impl Folder {
 	}
 
 	/// Moves an upload to its place: on disk for good when this returns.
-	pub(super) async fn keep(&self, hash: &H256, file: File, upload: &Path) -> io::Result<()> {
-		file.sync_all().await?;
-		drop(file);
+	pub(super) async fn keep(&self, hash: &H256, upload: Upload) -> io::Result<()> {
 		let path = self.path(hash);
-		let folder = path.parent().unwrap_or(&self.root);
-		fs::create_dir_all(folder).await?;
-		fs::rename(upload, &path).await?;
-		// The new name must survive too, and the folders that lead to it.
-		for folder in path.ancestors().skip(1).take(3) {
-			File::open(folder).await?.sync_all().await?;
-		}
-		Ok(())
+		blocking(move || {
+			upload.move_to(&path)?;
+			// The new name must survive too.
+			let folder = path.parent().unwrap_or(Path::new("."));
+			std::fs::File::open(folder)?.sync_all()
+		})
+		.await
 	}
 
 	pub(super) async fn remove(&self, hash: &H256) -> io::Result<()> {

@@ -4,6 +4,7 @@
 mod folder;
 mod place;
 mod remote;
+mod upload;
 
 pub use place::{Memory, Place, PlaceError, S3};
 
@@ -21,10 +22,8 @@ use std::{
 	path::{Path, PathBuf},
 	time::{Duration, SystemTime},
 };
-use tokio::{
-	fs::{self, File},
-	io::AsyncWriteExt,
-};
+use tokio::fs;
+use upload::Upload;
 
 /// Where others may bring artifacts too, one that came within this time is not removed: a result that
 /// names it may be on its way. Longer than an upload and what follows it take.
@@ -171,14 +170,10 @@ impl Artifacts {
 		S: Stream<Item = std::result::Result<B, E>> + Unpin,
 		B: AsRef<[u8]>,
 	{
-		let temporary = Temporary::new(&self.incoming);
-		let file = take_in(&temporary, hash, body).await?;
+		let upload = take_in(Upload::new(&self.incoming), hash, body).await?;
 		match &self.store {
-			Store::Folder(folder) => Ok(folder.keep(hash, file, &temporary.path).await?),
-			Store::Remote(remote) => {
-				drop(file);
-				Ok(remote.keep(hash, &temporary.path).await?)
-			},
+			Store::Folder(folder) => Ok(folder.keep(hash, upload).await?),
+			Store::Remote(remote) => Ok(remote.keep(hash, upload).await?),
 		}
 	}
 
@@ -218,15 +213,14 @@ impl Artifacts {
 
 /// Takes an upload in, and checks it.
 async fn take_in<S, B, E>(
-	temporary: &Temporary,
+	mut upload: Upload,
 	hash: &H256,
 	mut body: S,
-) -> std::result::Result<File, PutError>
+) -> std::result::Result<Upload, PutError>
 where
 	S: Stream<Item = std::result::Result<B, E>> + Unpin,
 	B: AsRef<[u8]>,
 {
-	let mut file = File::create_new(&temporary.path).await?;
 	let mut hasher = blake3::Hasher::new();
 	let mut size = 0usize;
 	let mut beginning: Vec<u8> = Vec::with_capacity(crate::verify::PNG_SIGNATURE.len());
@@ -240,7 +234,7 @@ where
 		let missing = crate::verify::PNG_SIGNATURE.len() - beginning.len();
 		beginning.extend(chunk.iter().take(missing));
 		hasher.update(chunk);
-		file.write_all(chunk).await?;
+		upload = upload.append(chunk).await?;
 	}
 	if hasher.finalize().as_bytes() != hash.as_fixed_bytes() {
 		return Err(PutError::Refused(
@@ -254,8 +248,7 @@ where
 			ApiError::new(ErrorCode::ArtifactNotPng).about(format!("{hash:?}")),
 		));
 	}
-	file.flush().await?;
-	Ok(file)
+	Ok(upload)
 }
 
 /// Removes uploads on their way that nobody has touched since then.
@@ -272,26 +265,6 @@ async fn remove_leftovers(incoming: &Path, before: SystemTime) -> io::Result<()>
 		}
 	}
 	Ok(())
-}
-
-/// A file that goes away unless it was renamed.
-struct Temporary {
-	path: PathBuf,
-}
-
-impl Temporary {
-	fn new(folder: &Path) -> Self {
-		Self {
-			path: folder.join(hex::encode(rand::random::<[u8; 16]>())),
-		}
-	}
-}
-
-impl Drop for Temporary {
-	fn drop(&mut self) {
-		// Gone already after a rename.
-		let _ = std::fs::remove_file(&self.path);
-	}
 }
 
 #[cfg(test)]

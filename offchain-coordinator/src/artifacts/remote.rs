@@ -1,7 +1,7 @@
 //! Artifacts in object storage, one object each. Every operation has an end and is tried a few times;
 //! one that came to nothing says that the storage is away, and may go well later.
 
-use super::{place::Credentials, Error, Memory, Result, S3};
+use super::{place::Credentials, upload::Upload, Error, Memory, Result, S3};
 use crate::outbound::{self, chain_of_causes, Outbound};
 use bytes::Bytes;
 use cuckoo_primitives::H256;
@@ -25,7 +25,6 @@ use object_store::{
 use std::{
 	future::Future,
 	io,
-	path::Path,
 	sync::Arc,
 	time::{Duration, SystemTime},
 };
@@ -43,7 +42,7 @@ const CHUNK_TIMEOUT: Duration = Duration::from_secs(30);
 const MAX_RETRIES: usize = 3;
 /// After this time no further try begins.
 const RETRY_FOR: Duration = Duration::from_secs(15);
-/// Most pictures that are in memory on their way to the storage.
+/// Most pictures that are whole in memory on their way to the storage.
 const MAX_UPLOADS: usize = 8;
 
 /// The storage.
@@ -143,11 +142,11 @@ impl Remote {
 	}
 
 	/// Brings an upload there: stored for good when this returns.
-	pub(super) async fn keep(&self, hash: &H256, upload: &Path) -> Result<()> {
+	pub(super) async fn keep(&self, hash: &H256, upload: Upload) -> Result<()> {
 		let Ok(_place) = self.uploads.acquire().await else {
 			return Err(Error::Away("it is closed".into()));
 		};
-		let bytes = tokio::fs::read(upload).await?;
+		let bytes = upload.read().await?;
 		let png = AttributeValue::from("image/png");
 		let options = PutOptions {
 			attributes: Attributes::from_iter([(Attribute::ContentType, png)]),

@@ -1,6 +1,6 @@
 //! How long tasks are likely to take, by what they took of late and what waits.
 
-use super::{Live, COUNT_SLOTS_BELOW};
+use super::{Live, COUNT_ALWAYS_BELOW};
 use crate::{
 	apps::AppId,
 	clock::UnixMs,
@@ -62,7 +62,7 @@ impl Live {
 
 	fn eta_waiting_ms(&self, waiting: &Waiting) -> Option<u64> {
 		let model = &waiting.model;
-		let counted = self.miners.len() < COUNT_SLOTS_BELOW;
+		let counted = self.miners.len() < COUNT_ALWAYS_BELOW;
 		let counted = counted.then(|| self.count_slots(|other| other == model));
 		let slots = counted.as_ref().unwrap_or(&self.slots).get(model)?;
 		let work_before = self.queue.work_before(waiting);

@@ -36,8 +36,7 @@ async fn done(server: &Server, prompt: &str, shade: u8) -> TaskId {
 
 fn file(directory: &Path, artifact: &H256) -> PathBuf {
 	let digits = hex::encode(artifact);
-	let folder = directory.join("artifacts").join(&digits[..2]);
-	folder.join(&digits[2..4]).join(digits)
+	directory.join("artifacts").join(&digits[..2]).join(digits)
 }
 
 async fn picture(server: &Server, result: &TaskResult) -> (u16, String) {
