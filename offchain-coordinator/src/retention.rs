@@ -73,8 +73,8 @@ async fn remove_unnamed(coordinator: &Coordinator, hash: H256, before: SystemTim
 	if !can_go(coordinator, &hash, before).await? {
 		return Ok(false);
 	}
-	let removed = coordinator.artifacts().remove(&hash).await;
-	removed.map_err(disk).map(|()| true)
+	let removed = coordinator.artifacts().remove_older(&hash, before).await;
+	removed.map_err(disk)
 }
 
 /// Whether nothing names the artifact, and it is from before then.
@@ -148,11 +148,11 @@ async fn remove_files(coordinator: &Coordinator, removed: &Removed) -> Result<()
 		// Where other processes look too, one that came lately stays until the next start: they may be
 		// about to name it.
 		let artifacts = coordinator.artifacts();
-		let settled = SystemTime::now() - artifacts.settled();
-		let is_settled = artifacts.settled().is_zero()
-			|| artifacts.is_older(hash, settled).await.map_err(disk)?;
-		if is_settled {
+		if artifacts.settled().is_zero() {
 			artifacts.remove(hash).await.map_err(disk)?;
+		} else {
+			let settled = SystemTime::now() - artifacts.settled();
+			artifacts.remove_older(hash, settled).await.map_err(disk)?;
 		}
 	}
 	Ok(())

@@ -93,6 +93,34 @@ impl Folder {
 		found(fs::remove_file(self.path(hash)).await).map(drop)
 	}
 
+	/// Removes a file that was last uploaded before then. `aside` is where it lies for a moment: another
+	/// process that has it uploaded again must not rely on a file that is about to go.
+	pub(super) async fn remove_older(
+		&self,
+		hash: &H256,
+		than: SystemTime,
+		aside: PathBuf,
+	) -> io::Result<bool> {
+		let path = self.path(hash);
+		let is_older = move |path: &Path| -> io::Result<bool> {
+			Ok(std::fs::metadata(path)?.modified()? < than)
+		};
+		let removed = blocking(move || {
+			if !is_older(&path)? {
+				return Ok(false);
+			}
+			// From here on an upload finds nothing and brings it whole.
+			std::fs::rename(&path, &aside)?;
+			if is_older(&aside)? {
+				std::fs::remove_file(&aside)?;
+				return Ok(true);
+			}
+			std::fs::rename(&aside, &path)?;
+			Ok(false)
+		});
+		Ok(found(removed.await)?.unwrap_or_default())
+	}
+
 	pub(super) async fn renew(&self, hash: &H256) -> io::Result<bool> {
 		let Some(file) = found(File::open(self.path(hash)).await)? else {
 			return Ok(false);

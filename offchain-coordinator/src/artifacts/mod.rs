@@ -185,6 +185,25 @@ impl Artifacts {
 		}
 	}
 
+	/// Removes the artifact if it was last uploaded before then; whether it did. In a folder no upload
+	/// comes in between, whoever takes it; in object storage one that comes in that very moment is lost,
+	/// and its miner told so when it submits.
+	pub async fn remove_older(&self, hash: &H256, than: SystemTime) -> Result<bool> {
+		match &self.store {
+			Store::Folder(folder) => {
+				let aside = self.incoming.join(upload::new_name());
+				Ok(folder.remove_older(hash, than, aside).await?)
+			},
+			Store::Remote(remote) => {
+				let is_older = remote.is_older(hash, than).await?;
+				if is_older {
+					remote.remove(hash).await?;
+				}
+				Ok(is_older)
+			},
+		}
+	}
+
 	/// Notes that the artifact was uploaded once more, so that it counts as new; false if it is not
 	/// here, or can be made new only by taking it in again.
 	pub async fn renew(&self, hash: &H256) -> Result<bool> {
@@ -267,5 +286,8 @@ async fn remove_leftovers(incoming: &Path, before: SystemTime) -> io::Result<()>
 	Ok(())
 }
 
+#[cfg(test)]
+#[path = "../../tests/support/s3.rs"]
+mod s3_server;
 #[cfg(test)]
 mod tests;

@@ -88,6 +88,11 @@ async fn listed_aged_and_removed(artifacts: &Artifacts) {
 	let (past, future) = (SystemTime::now() - hour, SystemTime::now() + hour);
 	assert!(artifacts.is_older(&names[0], future).await.unwrap());
 	assert!(!artifacts.is_older(&names[0], past).await.unwrap());
+	assert!(!artifacts.remove_older(&names[0], past).await.unwrap());
+	assert_eq!(listed().await, expected);
+	assert!(artifacts.remove_older(&names[0], future).await.unwrap());
+	assert!(!artifacts.remove_older(&names[0], future).await.unwrap());
+	assert_eq!(std::fs::read_dir(&artifacts.incoming).unwrap().count(), 0);
 	for name in &names {
 		artifacts.remove(name).await.unwrap();
 		artifacts.remove(name).await.unwrap();
@@ -124,60 +129,17 @@ async fn artifacts_in_a_folder_of_their_own_keep_the_rules() {
 	keeps_the_rules(Place::Folder(folder.path().to_owned())).await;
 }
 
-/// A server that speaks S3, until it is dropped: see `scripts/test clients`.
-struct Server {
-	child: std::process::Child,
-	url: String,
-}
-
-impl Server {
-	fn start() -> Self {
-		let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/s3/server.py");
-		let mut child = std::process::Command::new("python3")
-			.arg(script)
-			.stdin(std::process::Stdio::piped())
-			.stdout(std::process::Stdio::piped())
-			.spawn()
-			.unwrap();
-		let mut url = String::new();
-		let stdout = io::BufReader::new(child.stdout.take().unwrap());
-		io::BufRead::read_line(&mut { stdout }, &mut url).unwrap();
-		let url = url.trim().to_owned();
-		assert!(url.starts_with("http://"), "{url}");
-		Self { child, url }
-	}
-}
-
-impl Drop for Server {
-	fn drop(&mut self) {
-		let _ = self.child.kill();
-		let _ = self.child.wait();
-	}
-}
-
 #[tokio::test]
 #[ignore = "needs Python's moto"]
 async fn s3_storage_keeps_the_rules() {
-	let server = Server::start();
+	let server = s3_server::Server::start();
 	let directory = tempfile::tempdir().unwrap();
-	let credentials = directory.path().join("credentials");
-	let text = "[default]\naws_access_key_id = id\naws_secret_access_key = secret\n";
-	std::fs::write(&credentials, text).unwrap();
 	for prefix in ["", "/of/this-test"] {
-		let s3 = S3 {
-			endpoint: Some(server.url.clone()),
-			region: Some("us-east-1".into()),
-			credentials: Some(credentials.clone()),
-			..S3::parse(&format!("s3://pictures{prefix}")).unwrap()
-		};
-		keeps_the_rules(Place::S3(s3)).await;
+		let url = format!("s3://{}{prefix}", s3_server::BUCKET);
+		keeps_the_rules(Place::S3(server.bucket(&url, directory.path()))).await;
 	}
-	let missing = Place::S3(S3 {
-		endpoint: Some(server.url.clone()),
-		region: Some("us-east-1".into()),
-		credentials: Some(credentials),
-		..S3::parse("s3://no-such-bucket").unwrap()
-	});
+	let missing = server.bucket("s3://no-such-bucket", directory.path());
+	let missing = Place::S3(missing);
 	let artifacts = Artifacts::open(directory.path(), &missing).await.unwrap();
 	let bytes = png("");
 	let refused = put(&artifacts, &hash(&bytes), vec![Ok(bytes.clone())]).await;

@@ -20,7 +20,12 @@ mod openai;
 mod postgres_server;
 mod restart;
 mod retention;
+#[path = "../support/s3.rs"]
+mod s3_server;
 mod terms;
 mod tls;
 mod two_processes;
 mod webhooks;
+
+// What `s3_server` sets up.
+use offchain_coordinator::artifacts::S3;

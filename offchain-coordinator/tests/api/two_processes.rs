@@ -1,6 +1,6 @@
 //! Two coordinators on one database share one queue, and either may die at any moment.
 
-use crate::{harness::*, postgres_server};
+use crate::{harness::*, postgres_server, s3_server};
 use cuckoo_coordinator_api::{
 	error::{from_object, ErrorCode},
 	miner::{Outcome, Poll, Submit, Work},
@@ -13,7 +13,7 @@ use jsonrpsee::{
 	http_client::{HttpClient, HttpClientBuilder},
 	ws_client::WsClientBuilder,
 };
-use offchain_coordinator::{clock::Clock, settings::Settings, store::Place};
+use offchain_coordinator::{artifacts, clock::Clock, settings::Settings, store::Place};
 use postgres::{Config, NoTls};
 use std::{
 	io::{BufRead, BufReader, Read},
@@ -35,23 +35,33 @@ fn database(name: &str) -> Option<Config> {
 	postgres_server::database(&format!("{name}_{}", std::process::id()))
 }
 
-/// Data directories with one folder of pictures.
+/// Data directories side by side.
 fn directories<const N: usize>(root: &Path) -> [PathBuf; N] {
-	std::fs::create_dir(root.join("artifacts")).unwrap();
 	std::array::from_fn(|number| {
 		let directory = root.join(number.to_string());
 		std::fs::create_dir(&directory).unwrap();
-		let (shared, here) = (root.join("artifacts"), directory.join("artifacts"));
-		std::os::unix::fs::symlink(shared, here).unwrap();
 		directory
 	})
 }
 
+/// Pictures in one folder beside the data directories.
+fn one_folder(directory: &Path) -> artifacts::Place {
+	artifacts::Place::Folder(directory.with_file_name("pictures"))
+}
+
 async fn start(database: &Config, directory: &Path) -> Server {
+	start_with(database, directory, one_folder(directory)).await
+}
+
+async fn start_with(database: &Config, directory: &Path, artifacts: artifacts::Place) -> Server {
 	let now = Arc::new(AtomicU64::new(1_000_000));
 	let place = Place::Postgres(Box::new(database.clone()));
 	let clock = Clock::Manual(now.clone());
-	let server = Server::start_at(place, directory, Settings::default(), clock, now).await;
+	let settings = Settings {
+		artifacts,
+		..Settings::default()
+	};
+	let server = Server::start_at(place, directory, settings, clock, now).await;
 	let registry = registry(1, operators());
 	server
 		.coordinator
@@ -70,6 +80,26 @@ async fn what_one_takes_another_does() {
 	let [one, other] = directories(root.path());
 	let one = start(&database, &one).await;
 	let other = start(&database, &other).await;
+	one_takes_another_does(one, other).await;
+}
+
+#[tokio::test]
+#[ignore = "needs Python's moto"]
+async fn s3_storage_serves_two_processes() {
+	let Some(database) = database("one_bucket") else {
+		return;
+	};
+	let server = s3_server::Server::start();
+	let root = tempfile::tempdir().unwrap();
+	let url = format!("s3://{}", s3_server::BUCKET);
+	let bucket = artifacts::Place::S3(server.bucket(&url, root.path()));
+	let [one, other] = directories(root.path());
+	let one = start_with(&database, &one, bucket.clone()).await;
+	let other = start_with(&database, &other, bucket).await;
+	one_takes_another_does(one, other).await;
+}
+
+async fn one_takes_another_does(one: Server, other: Server) {
 	// Its miner makes the model known.
 	TestMiner::connect(&one, "alice").await;
 	let bob = TestMiner::connect(&other, "bob").await;
@@ -166,13 +196,14 @@ async fn a_process_of_the_next_test() {
 		let _ = std::io::stdin().read(&mut [0]);
 		std::process::exit(0);
 	});
+	let directory = Path::new(&directory);
 	let settings = Settings {
 		suspension_ms: 0,
 		grace_ms: 5_000,
+		artifacts: one_folder(directory),
 		..Settings::default()
 	};
 	let place = Place::Postgres(Box::new(database.parse().unwrap()));
-	let directory = Path::new(&directory);
 	let server = Server::start_at(place, directory, settings, Clock::System, Arc::default()).await;
 	let registry = registry(1, operators());
 	server
