@@ -6,7 +6,9 @@ use crate::{
 	artifacts::PutError,
 	connections::{self, Bounds, Listener},
 	coordinator::{disk, internal, Coordinator},
-	openai, rpc,
+	openai,
+	openapi::{Document, Hash, Png, Problem},
+	rpc,
 };
 use axum::{
 	body::{Body, BodyDataStream},
@@ -17,6 +19,7 @@ use axum::{
 	routing::get,
 	Json, Router,
 };
+use bytes::Bytes;
 use cuckoo_coordinator_api::{
 	error::{ApiError, ErrorCode},
 	limits::{MAX_ARTIFACT_BYTES, MAX_REQUEST_BYTES},
@@ -37,6 +40,8 @@ use std::{
 use tokio_util::sync::CancellationToken;
 use tower::{Layer, Service};
 use tower_http::catch_panic::CatchPanicLayer;
+use utoipa::OpenApi;
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 /// Largest JSON-RPC reply: the list of eligible miners in a draw's proof can be long.
 const MAX_RESPONSE_BYTES: u32 = 64 * 1024 * 1024;
@@ -61,8 +66,9 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 
 type RpcService = TowerService<tower::layer::util::Identity, tower::layer::util::Identity>;
 
+/// What requests are answered with.
 #[derive(Clone)]
-struct Shell {
+pub(crate) struct Shell {
 	coordinator: Arc<Coordinator>,
 	rpc: RpcService,
 }
@@ -119,13 +125,19 @@ pub fn service(coordinator: Arc<Coordinator>, max_connections: u32) -> (Answers,
 }
 
 fn router(shell: Shell) -> Router {
-	let openai = openai::routes(shell.coordinator.clone());
-	Router::new()
+	let described = OpenApiRouter::with_openapi(Document::openapi())
+		.routes(routes!(get_artifact, put_artifact))
+		.routes(routes!(healthz))
+		.routes(routes!(readyz))
+		.with_state(shell.clone())
+		.merge(openai::routes(shell.coordinator.clone()));
+	let (router, document) = described.split_for_parts();
+	let document = serde_json::to_vec(&document).expect("its keys are strings; qed");
+	let document = Bytes::from(document);
+	router
+		// Whatever the method: a WebSocket begins with GET.
 		.route("/", axum::routing::any(json_rpc))
-		.route("/artifacts/{hash}", get(get_artifact).put(put_artifact))
-		.route("/openapi.json", get(openapi))
-		.route("/healthz", get(|| async { "ok" }))
-		.route("/readyz", get(ready))
+		.route("/openapi.json", get(move || openapi(document)))
 		.fallback(|| async {
 			(
 				StatusCode::NOT_FOUND,
@@ -133,7 +145,6 @@ fn router(shell: Shell) -> Router {
 			)
 		})
 		.with_state(shell)
-		.merge(openai)
 		.layer(CatchPanicLayer::new())
 }
 
@@ -146,9 +157,18 @@ pub struct Peer {
 	pub(crate) is_tls: bool,
 }
 
-/// Answers a JSON-RPC request. What is returned holds no more than the answer needs: thousands of miners
-/// wait for theirs.
-fn json_rpc(
+/// JSON-RPC 2.0, over HTTP and WebSocket; its methods by rpc.discover.
+//
+// What is returned holds no more than the answer needs: thousands of miners wait for theirs.
+#[utoipa::path(
+	post,
+	path = "/",
+	tag = "service",
+	security((), ("apiKey" = [])),
+	request_body(content = Object, description = "A request, or a list of them."),
+	responses((status = 200, description = "A reply.", body = Object)),
+)]
+pub(crate) fn json_rpc(
 	State(mut shell): State<Shell>,
 	Extension(peer): Extension<Peer>,
 	mut request: Request,
@@ -187,13 +207,40 @@ fn body(body: HttpBody) -> Body {
 	Body::new(body)
 }
 
-/// What the HTTP side is, for machines.
-async fn openapi() -> Response {
+/// This document.
+#[utoipa::path(
+	get,
+	path = "/openapi.json",
+	tag = "service",
+	responses((status = 200, description = "OpenAPI.", body = Object)),
+)]
+pub(crate) async fn openapi(document: Bytes) -> Response {
 	let json = [(header::CONTENT_TYPE, "application/json")];
-	(json, include_str!("../api/openapi.json")).into_response()
+	(json, document).into_response()
 }
 
-async fn ready(State(shell): State<Shell>) -> Response {
+/// Whether the process serves.
+#[utoipa::path(
+	get,
+	path = "/healthz",
+	tag = "service",
+	responses((status = 200, description = "It does.", body = String)),
+)]
+async fn healthz() -> &'static str {
+	"ok"
+}
+
+/// Whether the chain is known and the operator is an active coordinator.
+#[utoipa::path(
+	get,
+	path = "/readyz",
+	tag = "service",
+	responses(
+		(status = 200, description = "Both.", body = String),
+		(status = 503, description = "What is missing.", body = Problem),
+	),
+)]
+async fn readyz(State(shell): State<Shell>) -> Response {
 	match shell.coordinator.readiness() {
 		Ok(()) => "ready".into_response(),
 		Err(error) => Refused(error).into_response(),
@@ -203,6 +250,20 @@ async fn ready(State(shell): State<Shell>) -> Response {
 /// An artifact never changes: whoever has it need not ask again.
 const FOREVER: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
 
+/// The picture of a task that is done.
+#[utoipa::path(
+	get,
+	path = "/artifacts/{hash}",
+	tag = "artifacts",
+	params(("hash" = Hash, Path)),
+	responses(
+		(status = 200, description = "The picture, for ever the same.", content_type = "image/png", body = Png),
+		(status = 400, description = "That is no hash.", body = Problem),
+		(status = 404, description = "It is not here, or no longer.", body = Problem),
+		(status = 500, description = "Something failed inside.", body = Problem),
+		(status = 503, description = "Where artifacts are kept is away: try again shortly.", body = Problem),
+	),
+)]
 async fn get_artifact(
 	State(shell): State<Shell>,
 	Path(hash): Path<String>,
@@ -250,6 +311,26 @@ fn gone(hash: &H256, removed_ms: u64) -> ApiError {
 	ApiError::with_message(ErrorCode::ArtifactNotFound, message).about(format!("{hash:?}"))
 }
 
+/// A miner uploads a picture for an attempt that it holds.
+#[utoipa::path(
+	put,
+	path = "/artifacts/{hash}",
+	tag = "artifacts",
+	params(("hash" = Hash, Path)),
+	security(("session" = [])),
+	request_body(content = Png, content_type = "image/png"),
+	responses(
+		(status = 200, description = "It was there."),
+		(status = 201, description = "It is on disk."),
+		(status = 400, description = "That is no hash, or the upload broke off.", body = Problem),
+		(status = 401, description = "There is no such session.", body = Problem),
+		(status = 403, description = "The miner holds no attempt that waits for a picture.", body = Problem),
+		(status = 413, description = "It is larger than 32 MiB.", body = Problem),
+		(status = 422, description = "It has another hash, or is no PNG.", body = Problem),
+		(status = 500, description = "Something failed inside.", body = Problem),
+		(status = 503, description = "Where artifacts are kept is away: try again shortly.", body = Problem),
+	),
+)]
 async fn put_artifact(
 	State(shell): State<Shell>,
 	Path(hash): Path<String>,
@@ -367,12 +448,12 @@ impl IntoResponse for Refused {
 			ChainUnavailable | Draining | ArtifactStorageAway => StatusCode::SERVICE_UNAVAILABLE,
 			_ => StatusCode::INTERNAL_SERVER_ERROR,
 		};
-		let body = serde_json::json!({
-			"code": error.code.code(),
-			"name": error.code.name(),
-			"message": error.message,
-			"subject": error.subject,
-		});
+		let body = Problem {
+			code: error.code.code(),
+			name: error.code.name(),
+			message: error.message,
+			subject: error.subject,
+		};
 		(status, Json(body)).into_response()
 	}
 }

@@ -59,6 +59,7 @@ pub mod metrics;
 pub mod miners;
 pub mod models;
 pub mod openai;
+mod openapi;
 mod outbound;
 pub mod peers;
 pub mod price;

@@ -6,6 +6,7 @@ use crate::{
 	apps::Caller,
 	coordinator::{disk, Coordinator, Result},
 	http::{self, Peer},
+	openapi::{Generation, Model, Models, OpenAiError, OpenAiProblem, Picture, Pictures},
 	rates,
 };
 use axum::{
@@ -13,8 +14,7 @@ use axum::{
 	extract::{Extension, Path, State},
 	http::{header, uri::Authority, HeaderMap, HeaderName, StatusCode},
 	response::{IntoResponse, Response},
-	routing::{get, post},
-	Json, Router,
+	Json,
 };
 use base64::{engine::general_purpose::STANDARD, Engine};
 use cuckoo_coordinator_api::{
@@ -24,9 +24,8 @@ use cuckoo_coordinator_api::{
 };
 use cuckoo_primitives::task::TaskId;
 use futures::StreamExt;
-use serde::Deserialize;
-use serde_json::{json, Value};
 use std::{sync::Arc, time::Duration};
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 /// Most pictures of one request.
 const MAX_PICTURES: i64 = 4;
@@ -38,29 +37,15 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 const NO_RETRY: (HeaderName, &str) = (HeaderName::from_static("x-should-retry"), "false");
 
 /// The routes under `/v1`.
-pub(crate) fn routes(coordinator: Arc<Coordinator>) -> Router {
-	Router::new()
-		.route("/v1/images/generations", post(generate))
-		.route("/v1/models", get(models))
-		.route("/v1/models/{id}", get(model))
+pub(crate) fn routes<S>(coordinator: Arc<Coordinator>) -> OpenApiRouter<S>
+where
+	S: Clone + Send + Sync + 'static,
+{
+	OpenApiRouter::default()
+		.routes(routes!(generate))
+		.routes(routes!(models))
+		.routes(routes!(model))
 		.with_state(coordinator)
-}
-
-/// What is read of a request; clients send more, which is ignored.
-#[derive(Debug, Deserialize)]
-struct Generation {
-	prompt: String,
-	model: Option<String>,
-	n: Option<i64>,
-	size: Option<String>,
-	response_format: Option<String>,
-	output_format: Option<String>,
-	stream: Option<bool>,
-	// Not OpenAI's: as in `task_submit`.
-	negative_prompt: Option<String>,
-	seed: Option<u64>,
-	steps: Option<i64>,
-	guidance: Option<f64>,
 }
 
 /// How the pictures are given.
@@ -176,6 +161,27 @@ async fn collect(body: &mut BodyDataStream) -> std::result::Result<Option<Vec<u8
 	Ok(Some(bytes))
 }
 
+/// Makes pictures, as OpenAI's clients ask for them, and waits for them.
+#[utoipa::path(
+	post,
+	path = "/v1/images/generations",
+	tag = "OpenAI",
+	security((), ("apiKey" = [])),
+	request_body = Generation,
+	responses(
+		(status = 200, description = "The pictures.", body = Pictures),
+		(status = 400, description = "A field is wrong: `param` names it.", body = OpenAiError),
+		(status = 401, description = "The API key is not known.", body = OpenAiError),
+		(status = 402, description = "It costs, and the app's balance does not cover it.", body = OpenAiError),
+		(status = 404, description = "No such model is served.", body = OpenAiError),
+		(status = 409, description = "The task was cancelled.", body = OpenAiError),
+		(status = 413, description = "The request is too large.", body = OpenAiError),
+		(status = 429, description = "Too many requests, or too many tasks wait.", body = OpenAiError),
+		(status = 500, description = "The task failed, or something did inside.", body = OpenAiError),
+		(status = 503, description = "The queue is full, or nobody took the task in time.", body = OpenAiError),
+		(status = 504, description = "Not finished in time; the work goes on.", body = OpenAiError),
+	),
+)]
 async fn generate(
 	State(coordinator): State<Arc<Coordinator>>,
 	Extension(peer): Extension<Peer>,
@@ -211,7 +217,11 @@ async fn generate(
 		Err(_) => return Err(Refused::too_late(std::mem::take(&mut pending.tasks))),
 	};
 	pending.tasks.clear();
-	let reply = json!({ "created": created_ms / 1_000, "output_format": "png", "data": pictures });
+	let reply = Pictures {
+		created: created_ms / 1_000,
+		output_format: "png",
+		data: pictures,
+	};
 	Ok(Json(reply).into_response())
 }
 
@@ -241,7 +251,7 @@ async fn pictures(
 	tasks: &[TaskId],
 	format: Format,
 	base_url: String,
-) -> std::result::Result<Vec<Value>, Refused> {
+) -> std::result::Result<Vec<Picture>, Refused> {
 	let mut pictures = Vec::with_capacity(tasks.len());
 	for task in tasks {
 		let status = ended(coordinator, *task).await?;
@@ -249,9 +259,13 @@ async fn pictures(
 			return Err(Refused::came_to_nothing(status));
 		}
 		let result = coordinator.task_result(*task).await?;
-		let mut picture = json!({ "task_id": task.to_string() });
+		let mut picture = Picture {
+			task_id: task.to_string(),
+			url: None,
+			b64_json: None,
+		};
 		match format {
-			Format::Url => picture["url"] = format!("{base_url}{}", result.path).into(),
+			Format::Url => picture.url = Some(format!("{base_url}{}", result.path)),
 			Format::Base64 => {
 				let bytes = coordinator
 					.artifacts()
@@ -259,7 +273,7 @@ async fn pictures(
 					.await
 					.map_err(disk)?
 					.ok_or_else(|| ApiError::new(ErrorCode::ArtifactNotFound))?;
-				picture["b64_json"] = STANDARD.encode(bytes).into();
+				picture.b64_json = Some(STANDARD.encode(bytes));
 			},
 		}
 		pictures.push(picture);
@@ -305,28 +319,50 @@ fn base_url(coordinator: &Coordinator, peer: Peer, headers: &HeaderMap) -> Strin
 	format!("{scheme}://{host}")
 }
 
-async fn models(State(coordinator): State<Arc<Coordinator>>) -> Json<Value> {
-	let models: Vec<Value> = served(&coordinator)
-		.iter()
-		.map(|(id, _)| entry(id))
-		.collect();
-	Json(json!({ "object": "list", "data": models }))
+/// The models that connected miners hold.
+#[utoipa::path(
+	get,
+	path = "/v1/models",
+	tag = "OpenAI",
+	responses((status = 200, description = "The models.", body = Models)),
+)]
+async fn models(State(coordinator): State<Arc<Coordinator>>) -> Json<Models> {
+	let served = served(&coordinator);
+	Json(Models {
+		object: "list",
+		data: served.into_iter().map(|(id, _)| entry(id)).collect(),
+	})
 }
 
+/// One model.
+#[utoipa::path(
+	get,
+	path = "/v1/models/{id}",
+	tag = "OpenAI",
+	params(("id" = String, Path, description = "Name or hash.")),
+	responses(
+		(status = 200, description = "The model.", body = Model),
+		(status = 404, description = "No such model is served.", body = OpenAiError),
+	),
+)]
 async fn model(
 	State(coordinator): State<Arc<Coordinator>>,
 	Path(id): Path<String>,
-) -> std::result::Result<Json<Value>, Refused> {
+) -> std::result::Result<Json<Model>, Refused> {
 	let served = served(&coordinator);
-	let found = served
-		.iter()
-		.find(|(name, info)| *name == id || format!("{:?}", info.hash) == id);
+	let mut served = served.into_iter();
+	let found = served.find(|(name, info)| *name == id || format!("{:?}", info.hash) == id);
 	let (id, _) = found.ok_or_else(|| ApiError::new(ErrorCode::ModelUnknown).about("model"))?;
 	Ok(Json(entry(id)))
 }
 
-fn entry(id: &str) -> Value {
-	json!({ "id": id, "object": "model", "created": 0, "owned_by": "cuckoo" })
+fn entry(id: String) -> Model {
+	Model {
+		id,
+		object: "model",
+		created: 0,
+		owned_by: "cuckoo",
+	}
 }
 
 /// The models that connected miners hold, each by its name, or by its hash when another has the same.
@@ -458,12 +494,14 @@ impl From<ApiError> for Refused {
 
 impl IntoResponse for Refused {
 	fn into_response(self) -> Response {
-		let body = json!({ "error": {
-			"message": self.message,
-			"type": self.kind,
-			"param": self.param,
-			"code": self.code,
-		}});
+		let body = OpenAiError {
+			error: OpenAiProblem {
+				message: self.message,
+				kind: self.kind,
+				param: self.param,
+				code: self.code,
+			},
+		};
 		let mut response = (self.status, Json(body)).into_response();
 		let headers = response.headers_mut();
 		if self.final_word {
@@ -479,6 +517,7 @@ impl IntoResponse for Refused {
 #[cfg(test)]
 mod tests {
 	use super::*;
+	use serde_json::{json, Value};
 
 	fn wanted(body: Value) -> std::result::Result<Wanted, Option<String>> {
 		understand(body.to_string().as_bytes()).map_err(|refused| refused.param)

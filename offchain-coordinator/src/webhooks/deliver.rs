@@ -7,6 +7,7 @@ use super::{
 use crate::{
 	clock::UnixMs,
 	coordinator::{internal, Coordinator, Result},
+	openapi::{TaskEvent, TaskEventData},
 	outbound::{self, chain_of_causes, Outbound},
 	store::WebhookRow,
 };
@@ -16,7 +17,6 @@ use cuckoo_coordinator_api::task::TaskState;
 use cuckoo_primitives::task::TaskId;
 use http_body_util::Full;
 use hyper_util::client::legacy::connect::HttpConnector;
-use serde_json::json;
 use std::{collections::HashMap, sync::Arc, time::Duration};
 use tokio::{task::JoinSet, time::timeout};
 use tokio_util::sync::CancellationToken;
@@ -228,12 +228,12 @@ async fn body(coordinator: &Arc<Coordinator>, task: TaskId) -> std::result::Resu
 		),
 		_ => None,
 	};
-	let event = json!({
-		"type": format!("task.{}", status.state.name()),
-		"timestamp": status.updated_ms,
-		"data": { "status": status, "result": result },
-	});
-	Ok(event.to_string())
+	let event = TaskEvent {
+		kind: format!("task.{}", status.state.name()),
+		timestamp: status.updated_ms,
+		data: TaskEventData { status, result },
+	};
+	serde_json::to_string(&event).map_err(|error| error.to_string())
 }
 
 #[cfg(test)]
