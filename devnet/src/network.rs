@@ -36,6 +36,8 @@ const VERIFY_TIMEOUT: Duration = Duration::from_secs(30);
 const CLAIM_TIMEOUT: Duration = Duration::from_secs(60);
 /// Longest wait for `reconcile`.
 const RECONCILE_TIMEOUT: Duration = Duration::from_secs(60);
+/// Longest wait for `check-state`.
+const CHECK_STATE_TIMEOUT: Duration = Duration::from_secs(120);
 /// How often the miners are looked at while waiting for them.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
@@ -190,6 +192,17 @@ impl Network {
 			.arg("--data-dir")
 			.arg(self.folder.sub("coordinator")?);
 		said("offchain-coordinator reconcile", command, RECONCILE_TIMEOUT).await
+	}
+
+	/// Stops the node and has the chain's invariants checked on the last finalized state that it left, by
+	/// `cuckoo-node check-state`; returns what that printed. A broken one is an error.
+	pub async fn check_state(&mut self) -> Result<String> {
+		self.kill_node()?;
+		let spec = self.chain_spec().await?;
+		let mut command = tokio::process::Command::new(&self.options.binaries.node);
+		command.args(["check-state", "--chain"]).arg(spec);
+		command.arg("--base-path").arg(self.folder.sub("node")?);
+		said("cuckoo-node check-state", command, CHECK_STATE_TIMEOUT).await
 	}
 
 	/// Where data and logs are.

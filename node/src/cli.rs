@@ -1,6 +1,6 @@
 //! The command line.
 
-use crate::rotate_for::RotateFor;
+use crate::{check_state::CheckState, rotate_for::RotateFor};
 use sc_cli::RunCmd;
 
 /// How to begin, shown under `--help`.
@@ -19,6 +19,8 @@ Examples:
       The key that names a node in the network.
   cuckoo-node key rotate-for --account ADDRESS
       New session keys in the node that runs on this machine, and the call that sets them.
+  cuckoo-node check-state --chain spec.json --base-path /var/lib/cuckoo
+      Whether the state of the last finalized block adds up; the node must not be running.
   cuckoo-node export-chain-spec --chain local --raw --output spec.json
       A network's specification, to start other nodes with.";
 
@@ -50,6 +52,9 @@ pub enum Subcommand {
 
 	/// Run one block again and check it.
 	CheckBlock(sc_cli::CheckBlockCmd),
+
+	/// Check that a block's state keeps the chain's invariants: that money adds up, among others.
+	CheckState(CheckState),
 
 	/// Write blocks to a file.
 	ExportBlocks(sc_cli::ExportBlocksCmd),

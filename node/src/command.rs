@@ -71,6 +71,14 @@ pub fn run() -> sc_cli::Result<()> {
 			} = service::components(&config)?;
 			Ok((command.run(client, import_queue), task_manager))
 		}),
+		Subcommand::CheckState(command) => cli.create_runner(command)?.async_run(|config| {
+			let Components {
+				client,
+				task_manager,
+				..
+			} = service::components(&config)?;
+			Ok((command.run(client), task_manager))
+		}),
 		Subcommand::ExportBlocks(command) => cli.create_runner(command)?.async_run(|config| {
 			let Components {
 				client,

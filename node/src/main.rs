@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `cli.rs` | the command line |
 //! | `command.rs` | runs what the command line asks for |
+//! | `check_state.rs` | checks that a block's state keeps the chain's invariants |
 //! | `chain_spec.rs` | the networks that the node knows |
 //! | `service.rs` | puts the node together: client, network, consensus, workers |
 //! | `equivocation.rs` | reports authors of two blocks in one slot |
@@ -16,6 +17,7 @@
 #![allow(clippy::result_large_err)]
 
 mod chain_spec;
+mod check_state;
 mod cli;
 mod command;
 mod equivocation;

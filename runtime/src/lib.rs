@@ -40,6 +40,8 @@ pub mod configs;
 pub mod constants;
 pub mod genesis_presets;
 mod historical;
+#[cfg(feature = "std")]
+pub mod invariants;
 
 // The macros below name it.
 use alloc::vec::Vec;

@@ -104,8 +104,12 @@ async fn run(args: &Args) -> anyhow::Result<()> {
 	if done.is_err() {
 		eprintln!("The logs end with\n{}", network.tails());
 	}
+	let sound = match &done {
+		Ok(()) => network.check_state().await.map(|said| println!("{said}")),
+		Err(_) => Ok(()),
+	};
 	network.shutdown().await;
-	done
+	done.and(sound.context("the chain's state does not add up"))
 }
 
 async fn chaos(args: &Args, network: &mut Network, miners: &[DevKey]) -> anyhow::Result<()> {

@@ -107,6 +107,8 @@ async fn a_coordinator_that_was_killed_settles_when_it_is_back() -> Result<()> {
 			grown > paid * 3 / 5 && grown < paid * 4 / 5,
 			"{grown} of {paid}"
 		);
+		let said = market.network.check_state().await?;
+		assert!(said.contains("every invariant holds"), "{said}");
 		Ok(())
 	})
 	.await

@@ -1,6 +1,9 @@
 //! A [`weight_tree`] that is kept as accounts come, go and change their weight: the list itself, its
 //! sum, its commitment, and the place where a ticket falls, each in as many steps as the tree is deep,
 //! about log2 n.
+//!
+//! A branch holds the nodes below it as [`Edge`]s, so that a step down reads one place in memory: with
+//! many accounts that is most of a step's time.
 
 use cuckoo_primitives::{
 	draw::Eligible,
@@ -8,42 +11,53 @@ use cuckoo_primitives::{
 	AccountId, Balance, H256,
 };
 
-/// Where a node stands in [`WeightTree::nodes`].
+/// Where a leaf stands in [`WeightTree::leaves`], or a branch in [`WeightTree::branches`].
 type Place = u32;
 
-/// A node, and whether its hash is behind what stands below it: many changes may come between two
-/// looks at the root.
-#[derive(Clone, Debug)]
-struct Slot {
-	node: Node,
-	stale: bool,
-	kind: Kind,
+/// What hangs on an edge.
+#[derive(Clone, Copy, Debug)]
+enum Child {
+	/// An account; its weight is the edge's sum.
+	Leaf(Place),
+	/// A branch, and the bit in which the accounts below it differ: those with 0 are on its left.
+	Branch(Place, u8),
 }
 
-#[derive(Clone, Debug)]
-enum Kind {
-	/// An account; its weight is the node's sum.
-	Leaf(AccountId),
-	/// The bit in which the accounts below differ, and those with 0 and with 1 there.
-	Branch(u8, [Place; 2]),
+/// The way down to a node.
+#[derive(Clone, Copy, Debug)]
+struct Edge {
+	node: Node,
+	/// Whether the node's hash is behind what stands below it: many changes may come between two looks at
+	/// the root.
+	stale: bool,
+	child: Child,
+}
+
+/// A way that was taken down: through this branch, whose accounts differ in this bit, to this side.
+#[derive(Clone, Copy, Debug)]
+struct Step {
+	branch: Place,
+	bit: u8,
+	side: usize,
 }
 
 /// Weights above zero by account.
 #[derive(Clone, Debug, Default)]
 pub struct WeightTree {
-	nodes: Vec<Slot>,
-	root: Option<Place>,
+	root: Option<Edge>,
+	leaves: Vec<AccountId>,
+	branches: Vec<[Edge; 2]>,
 	/// Places that are not in use.
-	free: Vec<Place>,
-	leaves: usize,
-	/// Spares an allocation for each change: the branches on the way to an account, and which way.
-	path: Vec<(Place, usize)>,
+	free_leaves: Vec<Place>,
+	free_branches: Vec<Place>,
+	/// Spares an allocation for each change: the way to an account.
+	path: Vec<Step>,
 }
 
 impl WeightTree {
 	/// How many accounts there are.
 	pub fn len(&self) -> usize {
-		self.leaves
+		self.leaves.len() - self.free_leaves.len()
 	}
 
 	/// Whether there is none.
@@ -53,7 +67,7 @@ impl WeightTree {
 
 	/// All weights together.
 	pub fn total(&self) -> Balance {
-		self.root.map_or(0, |root| self.slot(root).node.sum)
+		self.root.map_or(0, |root| root.node.sum)
 	}
 
 	/// Changes an account's weight, where zero takes it out; returns the weight before. The caller
@@ -61,11 +75,11 @@ impl WeightTree {
 	pub fn set(&mut self, account: &AccountId, weight: Balance) -> Balance {
 		let Some(root) = self.root else {
 			if weight > 0 {
-				self.root = Some(self.put_leaf(account, weight));
+				self.root = Some(self.new_leaf(account, weight));
 			}
 			return 0;
 		};
-		let (nearest, difference) = self.descend(root, account);
+		let (nearest, difference) = self.descend(root.child, account);
 		match (difference, weight) {
 			(Some(_), 0) => 0,
 			(Some(index), _) => {
@@ -74,12 +88,9 @@ impl WeightTree {
 			},
 			(None, 0) => self.remove(nearest),
 			(None, _) => {
-				let before = self.slot(nearest).node.sum;
+				let before = self.end().map_or(0, |edge| edge.node.sum);
 				if weight != before {
-					let slot = self.slot_mut(nearest);
-					slot.node.sum = weight;
-					slot.stale = true;
-					self.touch_path(before, weight);
+					self.touch(self.path.len(), before, weight);
 				}
 				before
 			},
@@ -89,22 +100,22 @@ impl WeightTree {
 	/// The account on which `ticket` falls in the walk over the list; `None` when it is not below the
 	/// total.
 	pub fn find(&self, ticket: Balance) -> Option<&AccountId> {
-		let mut place = self.root?;
-		if ticket >= self.total() {
+		let root = self.root?;
+		if ticket >= root.node.sum {
 			return None;
 		}
-		let mut rest = ticket;
+		let (mut child, mut rest) = (root.child, ticket);
 		loop {
-			match &self.slot(place).kind {
-				Kind::Leaf(account) => return Some(account),
-				Kind::Branch(_, [left, right]) => {
-					let below = self.slot(*left).node.sum;
-					place = match rest.checked_sub(below) {
+			match child {
+				Child::Leaf(place) => return Some(&self.leaves[place as usize]),
+				Child::Branch(place, _) => {
+					let [left, right] = &self.branches[place as usize];
+					child = match rest.checked_sub(left.node.sum) {
 						Some(over) => {
 							rest = over;
-							*right
+							right.child
 						},
-						None => *left,
+						None => left.child,
 					};
 				},
 			}
@@ -113,182 +124,175 @@ impl WeightTree {
 
 	/// The commitment to the list.
 	pub fn commitment(&mut self) -> H256 {
-		self.root.map_or(H256::zero(), |root| self.fresh(root).hash)
+		let Some(root) = self.root else {
+			return H256::zero();
+		};
+		let node = self.fresh(&root);
+		self.root = Some(Edge {
+			node,
+			stale: false,
+			..root
+		});
+		node.hash
 	}
 
 	/// The list, in the order of accounts.
 	pub fn iter(&self) -> impl Iterator<Item = Eligible> + '_ {
-		let mut ahead: Vec<Place> = self.root.into_iter().collect();
+		let mut ahead: Vec<Edge> = self.root.into_iter().collect();
 		std::iter::from_fn(move || loop {
-			let slot = self.slot(ahead.pop()?);
-			match &slot.kind {
-				Kind::Branch(_, [left, right]) => ahead.extend([*right, *left]),
-				Kind::Leaf(account) => {
+			let edge = ahead.pop()?;
+			match edge.child {
+				Child::Branch(place, _) => {
+					let [left, right] = self.branches[place as usize];
+					ahead.extend([right, left]);
+				},
+				Child::Leaf(place) => {
 					return Some(Eligible {
-						miner: account.clone(),
-						weight: slot.node.sum,
+						miner: self.leaves[place as usize].clone(),
+						weight: edge.node.sum,
 					})
 				},
 			}
 		})
 	}
 
-	/// Goes down to the leaf nearest to `account`, noting the branches on the way: those above the
+	/// Goes down to the leaf nearest to `account`, noting the way: as far as the branches above the
 	/// account's own place. Returns the leaf, and the first bit in which it differs from `account`.
-	fn descend(&mut self, root: Place, account: &AccountId) -> (Place, Option<u8>) {
-		let mut path = std::mem::take(&mut self.path);
-		path.clear();
-		let mut place = root;
+	fn descend(&mut self, root: Child, account: &AccountId) -> (Place, Option<u8>) {
+		self.path.clear();
+		let mut child = root;
 		let nearest = loop {
-			match &self.slot(place).kind {
-				Kind::Leaf(found) => break found,
-				Kind::Branch(index, children) => {
-					let side = usize::from(bit(account, *index));
-					path.push((place, side));
-					place = children[side];
+			match child {
+				Child::Leaf(place) => break place,
+				Child::Branch(branch, index) => {
+					let side = usize::from(bit(account, index));
+					self.path.push(Step {
+						branch,
+						bit: index,
+						side,
+					});
+					child = self.branches[branch as usize][side].child;
 				},
 			}
 		};
-		let difference = first_difference(nearest, account);
+		let difference = first_difference(&self.leaves[nearest as usize], account);
 		if let Some(difference) = difference {
-			let above = path.partition_point(|(place, _)| self.index(*place) < difference);
-			path.truncate(above);
+			let above = self.path.partition_point(|step| step.bit < difference);
+			self.path.truncate(above);
 		}
-		self.path = path;
-		(place, difference)
+		(nearest, difference)
 	}
 
-	/// Puts an account in that differs first in bit `index` from what stands below the path.
+	/// Puts an account in that differs first in bit `index` from what hangs at the path's end.
 	fn insert(&mut self, index: u8, account: &AccountId, weight: Balance) {
-		let Some(sibling) = self.below_path() else {
+		let Some(sibling) = self.end().copied() else {
 			return;
 		};
-		let leaf = self.put_leaf(account, weight);
-		let mut children = [leaf, sibling];
+		let mut edges = [self.new_leaf(account, weight), sibling];
 		if bit(account, index) {
-			children.reverse();
+			edges.reverse();
 		}
-		let sum = self.slot(sibling).node.sum + weight;
-		let branch = self.put(Slot {
-			node: Node {
-				hash: H256::zero(),
-				sum,
-			},
-			stale: true,
-			kind: Kind::Branch(index, children),
+		let branch = put(&mut self.branches, &mut self.free_branches, edges);
+		self.hang(Edge {
+			child: Child::Branch(branch, index),
+			..sibling
 		});
-		self.hang(branch);
-		self.touch_path(0, weight);
+		self.touch(self.path.len(), 0, weight);
 	}
 
 	/// Takes the leaf at the path's end out; returns its weight.
 	fn remove(&mut self, leaf: Place) -> Balance {
-		let before = self.slot(leaf).node.sum;
-		self.free.push(leaf);
-		self.leaves -= 1;
-		let Some((parent, side)) = self.path.pop() else {
+		let before = self.end().map_or(0, |edge| edge.node.sum);
+		self.free_leaves.push(leaf);
+		let Some(last) = self.path.pop() else {
 			self.root = None;
 			return before;
 		};
-		if let Kind::Branch(_, children) = self.slot(parent).kind {
-			self.hang(children[1 - side]);
-			self.free.push(parent);
+		let sibling = self.branches[last.branch as usize][1 - last.side];
+		self.free_branches.push(last.branch);
+		self.hang(sibling);
+		// What moved up is as it was; only those above it change.
+		if let Some(above) = self.path.len().checked_sub(1) {
+			self.touch(above, before, 0);
 		}
-		self.touch_path(before, 0);
 		before
 	}
 
-	/// What hangs at the path's end.
-	fn below_path(&self) -> Option<Place> {
+	/// The edge at the path's end.
+	fn end(&self) -> Option<&Edge> {
 		match self.path.last() {
-			None => self.root,
-			Some((parent, side)) => match &self.slot(*parent).kind {
-				Kind::Branch(_, children) => Some(children[*side]),
-				Kind::Leaf(_) => None,
-			},
+			None => self.root.as_ref(),
+			Some(step) => Some(&self.branches[step.branch as usize][step.side]),
 		}
 	}
 
-	/// Hangs `place` at the path's end.
-	fn hang(&mut self, place: Place) {
-		match self.path.last().copied() {
-			None => self.root = Some(place),
-			Some((parent, side)) => {
-				if let Kind::Branch(_, children) = &mut self.slot_mut(parent).kind {
-					children[side] = place;
-				}
-			},
+	/// Puts an edge at the path's end.
+	fn hang(&mut self, edge: Edge) {
+		match self.path.last() {
+			None => self.root = Some(edge),
+			Some(step) => self.branches[step.branch as usize][step.side] = edge,
 		}
 	}
 
-	/// Brings the sums of the path's branches up to date.
-	fn touch_path(&mut self, before: Balance, after: Balance) {
-		for (place, _) in &self.path {
-			let slot = &mut self.nodes[*place as usize];
-			slot.node.sum = slot.node.sum - before + after;
-			slot.stale = true;
-		}
-	}
-
-	/// The node with its hash brought up to date. As deep as accounts have bits, at most.
-	fn fresh(&mut self, place: Place) -> Node {
-		let slot = self.slot(place);
-		if !slot.stale {
-			return slot.node;
-		}
-		let node = match &slot.kind {
-			Kind::Leaf(account) => Node::leaf(account, slot.node.sum),
-			Kind::Branch(_, [left, right]) => {
-				let (left, right) = (*left, *right);
-				let left = self.fresh(left);
-				Node::branch(&left, &self.fresh(right))
-			},
+	/// Brings the sums of the root's edge and the path's first `steps` up to date.
+	fn touch(&mut self, steps: usize, before: Balance, after: Balance) {
+		let change = |edge: &mut Edge| {
+			edge.node.sum = edge.node.sum - before + after;
+			edge.stale = true;
 		};
-		let slot = self.slot_mut(place);
-		slot.node = node;
-		slot.stale = false;
-		node
-	}
-
-	fn index(&self, place: Place) -> u8 {
-		match &self.slot(place).kind {
-			Kind::Branch(index, _) => *index,
-			Kind::Leaf(_) => u8::MAX,
+		if let Some(root) = &mut self.root {
+			change(root);
+		}
+		for step in &self.path[..steps] {
+			change(&mut self.branches[step.branch as usize][step.side]);
 		}
 	}
 
-	fn put_leaf(&mut self, account: &AccountId, weight: Balance) -> Place {
-		self.leaves += 1;
-		self.put(Slot {
+	/// An edge's node with its hash brought up to date. As deep as accounts have bits, at most.
+	fn fresh(&mut self, edge: &Edge) -> Node {
+		match edge.child {
+			_ if !edge.stale => edge.node,
+			Child::Leaf(place) => Node::leaf(&self.leaves[place as usize], edge.node.sum),
+			Child::Branch(place, _) => {
+				for side in 0..2 {
+					let below = self.branches[place as usize][side];
+					if below.stale {
+						let node = self.fresh(&below);
+						let below = &mut self.branches[place as usize][side];
+						(below.node, below.stale) = (node, false);
+					}
+				}
+				let [left, right] = &self.branches[place as usize];
+				Node::branch(&left.node, &right.node)
+			},
+		}
+	}
+
+	fn new_leaf(&mut self, account: &AccountId, weight: Balance) -> Edge {
+		let place = put(&mut self.leaves, &mut self.free_leaves, account.clone());
+		Edge {
 			node: Node {
 				hash: H256::zero(),
 				sum: weight,
 			},
 			stale: true,
-			kind: Kind::Leaf(account.clone()),
-		})
-	}
-
-	fn put(&mut self, slot: Slot) -> Place {
-		match self.free.pop() {
-			Some(place) => {
-				self.nodes[place as usize] = slot;
-				place
-			},
-			None => {
-				self.nodes.push(slot);
-				// Two nodes an account: there are fewer than 2^31 accounts.
-				(self.nodes.len() - 1) as Place
-			},
+			child: Child::Leaf(place),
 		}
 	}
+}
 
-	fn slot(&self, place: Place) -> &Slot {
-		&self.nodes[place as usize]
-	}
-
-	fn slot_mut(&mut self, place: Place) -> &mut Slot {
-		&mut self.nodes[place as usize]
+/// Puts an item in a place that is free.
+fn put<T>(items: &mut Vec<T>, free: &mut Vec<Place>, item: T) -> Place {
+	match free.pop() {
+		Some(place) => {
+			items[place as usize] = item;
+			place
+		},
+		None => {
+			items.push(item);
+			// There are fewer than 2^32 accounts.
+			(items.len() - 1) as Place
+		},
 	}
 }
 
@@ -341,8 +345,8 @@ mod tests {
 			let root = weight_tree::root(&entries);
 			prop_assert_eq!((tree.commitment(), tree.total()), (root.hash, root.sum));
 			prop_assert_eq!(tree.find(root.sum), None);
-			let used = entries.len() + entries.len().saturating_sub(1);
-			prop_assert_eq!(tree.nodes.len() - tree.free.len(), used, "no place is lost");
+			let branches = tree.branches.len() - tree.free_branches.len();
+			prop_assert_eq!(branches, entries.len().saturating_sub(1), "no place is lost");
 			for ticket in tickets.into_iter().filter(|_| root.sum > 0) {
 				let ticket = ticket.index(root.sum as usize) as Balance;
 				let expected = draw::pick(&entries, ticket).map(|entry| &entry.miner);

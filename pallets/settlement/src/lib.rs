@@ -15,7 +15,7 @@ mod channels;
 mod money;
 mod reserves;
 mod settlements;
-#[cfg(any(test, feature = "try-runtime"))]
+#[cfg(any(feature = "std", feature = "try-runtime"))]
 mod try_state;
 mod types;
 mod vouchers;

@@ -24,7 +24,8 @@ macro_rules! invariant {
 }
 
 impl<T: Config> Pallet<T> {
-	/// Checks every invariant. Walks the whole state: for tests and `try-runtime` only.
+	/// Checks every invariant. Walks the whole state: for tests, `try-runtime` and `cuckoo-node
+	/// check-state` only.
 	pub fn do_try_state() -> Result<(), TryRuntimeError> {
 		// The others read decoded values: what does not decode would be invisible to them.
 		Self::check_decoding()?;

@@ -21,7 +21,7 @@ mod operators;
 mod rewards;
 mod sessions;
 mod slashing;
-#[cfg(any(test, feature = "try-runtime"))]
+#[cfg(any(feature = "std", feature = "try-runtime"))]
 mod try_state;
 mod types;
 mod unbonding;
