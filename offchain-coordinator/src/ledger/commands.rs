@@ -117,7 +117,8 @@ async fn read(place: &Place) -> anyhow::Result<Books> {
 
 fn text(findings: &Findings) -> String {
 	let mut text = format!(
-		"tasks {} (done {})\navailable {}\nheld {}\nspent {}\nearned {}\neras closed {}\nchain {}\n",
+		"tasks {} (done {})\navailable {}\nheld {}\nspent {}\nearned {}\neras closed {}\n\
+		 journal entries {}\nchain {}\n",
 		findings.tasks,
 		findings.done,
 		findings.available,
@@ -125,7 +126,12 @@ fn text(findings: &Findings) -> String {
 		findings.spent,
 		findings.earned,
 		findings.eras,
-		if findings.with_chain { "looked at" } else { "not looked at" },
+		findings.entries,
+		if findings.with_chain {
+			"looked at"
+		} else {
+			"not looked at"
+		},
 	);
 	for difference in &findings.differences {
 		let _ = writeln!(text, "difference: {difference}");

@@ -1,6 +1,6 @@
 //! Money: apps pay for tasks, miners earn by them, and the chain settles what is owed once an era.
 //!
-//! - [`purse`]: an app's money. Pure.
+//! - [`purse`]: an app's money. [`journal`]: the accounts, and each movement between them. Pure.
 //! - [`charge`]: a task's price is held when it is accepted, spent when it is done, given back when it comes
 //!   to nothing.
 //! - [`earn`]: what a miner has earned in each era, and the vouchers that say so.
@@ -17,6 +17,7 @@ pub mod chain;
 mod charge;
 pub mod commands;
 mod earn;
+pub mod journal;
 mod metrics;
 pub mod model;
 pub mod node;

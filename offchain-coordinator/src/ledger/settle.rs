@@ -6,10 +6,11 @@
 
 use super::{
 	chain::{ChainError, Facts, MoneyChain},
+	journal::Fee,
 	lock, WORTHWHILE,
 };
 use crate::{
-	coordinator::{internal, Coordinator, Result},
+	coordinator::{failed_inside, internal, Coordinator, Result},
 	store::{EraRow, EraState},
 };
 use cuckoo_chain_client::{Channel, SettlementCall};
@@ -186,7 +187,7 @@ impl Pass<'_> {
 	async fn step(&mut self, era: EraIndex, root: Root) -> Result<bool> {
 		let posted = self.posted(era).await?;
 		match next(era, root, posted, &self.facts) {
-			Next::Posted => self.end(era, EraState::Posted).await,
+			Next::Posted => self.end_posted(era, root).await,
 			Next::Foreign => {
 				tracing::error!(
 					era, ?root, ?posted,
@@ -202,7 +203,9 @@ impl Pass<'_> {
 					"it is too late to settle this era: its miners claim their vouchers"
 				);
 				self.coordinator.metrics().money().missed.inc();
-				self.end(era, EraState::Missed).await
+				let noted = self.coordinator.store().put_missed(era).await;
+				noted.map_err(internal)?;
+				Ok(true)
 			},
 			Next::Short { fee } => {
 				tracing::warn!(
@@ -219,7 +222,7 @@ impl Pass<'_> {
 				if self.posted(era).await? != Some(root) {
 					return Ok(false);
 				}
-				self.end(era, EraState::Posted).await
+				self.end_posted(era, root).await
 			},
 		}
 	}
@@ -229,10 +232,13 @@ impl Pass<'_> {
 		Ok(settled.map_err(super::away)?.map(|settled| settled.root))
 	}
 
-	async fn end(&self, era: EraIndex, state: EraState) -> Result<bool> {
-		let noted = self.coordinator.store().put_era_state(era, state).await;
+	async fn end_posted(&self, era: EraIndex, root: Root) -> Result<bool> {
+		// By the split of now, which is that of the settlement unless governance has just changed it.
+		let fee = Fee::new(&self.facts.split, root).ok_or_else(|| failed_inside(&"no fee"))?;
+		let now_ms = self.coordinator.now_ms();
+		let noted = self.coordinator.store().put_posted(era, fee, now_ms).await;
 		noted.map_err(internal)?;
-		tracing::info!(era, state = state.name(), "an era is settled");
+		tracing::info!(era, owed = %Amount(root.node.sum), "an era is settled");
 		Ok(true)
 	}
 

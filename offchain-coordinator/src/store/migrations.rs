@@ -2,9 +2,11 @@
 //! PostgreSQL; it is applied once, in order, and noted with its hash in the table `migrations`.
 
 use super::{
+	journal,
 	sql::{values, Dialect, Sql},
 	Result, StoreError,
 };
+use crate::clock::Clock;
 
 /// A migration's name and its SQL.
 type Migration = (&'static str, &'static str);
@@ -27,7 +29,18 @@ const ALL: &[Migration] = &[
 		"0004_ledger",
 		include_str!("../../migrations/0004_ledger.sql"),
 	),
+	(
+		"0005_journal",
+		include_str!("../../migrations/0005_journal.sql"),
+	),
 ];
+
+/// What follows a migration's SQL, by its name.
+type Step = (&'static str, fn(&mut dyn Sql) -> Result<()>);
+
+const STEPS: &[Step] = &[("0005_journal", |sql| {
+	journal::open(sql, Clock::System.now_ms())
+})];
 
 /// What PostgreSQL calls otherwise, in the order in which it is replaced.
 const POSTGRES: &[(&str, &str)] = &[
@@ -36,6 +49,7 @@ const POSTGRES: &[(&str, &str)] = &[
 		"BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY",
 	),
 	(" INTEGER", " BIGINT"),
+	(" COLLATE BINARY", " COLLATE \"C\""),
 	(" BLOB", " BYTEA"),
 	(") STRICT, WITHOUT ROWID;", ");"),
 	(") STRICT;", ");"),
@@ -87,6 +101,9 @@ fn apply(sql: &mut dyn Sql, all: &[Migration]) -> Result<()> {
 			None => {
 				let text = translated(text, sql.dialect());
 				sql.batch(&text).map_err(|error| failed(name, error))?;
+				for (_, step) in STEPS.iter().filter(|(of, _)| of == name) {
+					step(sql).map_err(|error| failed(name, error))?;
+				}
 				sql.execute(
 					"INSERT INTO migrations (number, name, hash) VALUES ($1, $2, $3)",
 					values![number as i64 + 1, *name, hash.as_bytes().as_slice()],

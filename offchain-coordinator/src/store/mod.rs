@@ -14,6 +14,7 @@
 mod apps;
 mod books;
 mod history;
+mod journal;
 mod ledger;
 mod migrations;
 mod operations;
@@ -36,8 +37,9 @@ mod writer;
 pub(crate) use books::books;
 pub use books::{Books, Costs, EarningsRow, PurseRow};
 pub use history::Past;
+pub use journal::{Booked, Of};
 pub(crate) use ledger::{balance, credit};
-pub use ledger::{ChannelRow, Earned, EraRow, EraState, Short, TakenVoucher};
+pub use ledger::{ChannelRow, Credit, Earned, EraRow, EraState, Short, TakenVoucher};
 pub use peers::{Change, News, Notice, Taken};
 pub use postgres::PASSWORD_VARIABLE;
 pub use retention::{Removed, BATCH as RETENTION_BATCH};

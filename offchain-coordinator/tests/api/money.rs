@@ -17,7 +17,7 @@ use cuckoo_primitives::{
 };
 use jsonrpsee::http_client::{HeaderMap, HeaderValue, HttpClient, HttpClientBuilder};
 use offchain_coordinator::{
-	keys::Limits,
+	keys::{KeysError, Limits},
 	ledger::{
 		self,
 		model::{Fate, Model},
@@ -108,7 +108,7 @@ pub async fn app(server: &Server, directory: &Path, name: &str, amount: Balance)
 	let key = with_keys(directory, |keys| {
 		let key = keys.create(name, Limits::default(), 1).unwrap();
 		if amount > 0 {
-			keys.credit(name, amount).unwrap();
+			keys.credit(name, amount, None, 1).unwrap();
 		}
 		key.reveal()
 	});
@@ -214,7 +214,13 @@ async fn a_task_with_a_price_is_taken_only_with_what_pays_for_it() {
 	let error = api_error(poor.task_submit(request("one"), None).await.unwrap_err());
 	assert_eq!(error.code, ErrorCode::BalanceTooLow);
 	assert_eq!(error.subject.as_deref(), Some("balance=1023 price=1024"));
-	with_keys(directory.path(), |keys| keys.credit("poor", 1).unwrap());
+	with_keys(directory.path(), |keys| {
+		keys.credit("poor", 1, Some("invoice 1"), 1).unwrap();
+		let again = keys.credit("poor", 1, Some("invoice 1"), 1).unwrap_err();
+		assert!(matches!(again, KeysError::Credited(_)), "{again}");
+		let empty = keys.credit("poor", 1, Some(""), 1).unwrap_err();
+		assert!(matches!(empty, KeysError::Reference), "{empty}");
+	});
 	let task = pay_from(&poor, "one").await;
 	assert_eq!(poor.account_status().await.unwrap(), money(0, PRICE, 0));
 	let cancelled = poor.task_cancel(task.id).await.unwrap();
