@@ -82,8 +82,7 @@ struct Status {
 }
 
 fn books(place: &Place) -> anyhow::Result<Books> {
-	// A store that a coordinator runs on is of this version; another is told apart by its tables.
-	let mut connection = place.connect()?;
+	let mut connection = place.connect_beside()?;
 	Ok(store::books(&mut *connection)?)
 }
 

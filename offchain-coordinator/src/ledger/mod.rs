@@ -7,17 +7,20 @@
 //! - [`chain`]: what is asked of the chain; [`node`] asks a node.
 //!   [`model`] is one in memory, for tests.
 //! - [`settle`]: closes eras, redeems channels, posts roots, allots.
-//! - [`reconcile`]: checks that the books add up. [`commands`]: what operators ask.
+//! - [`by_hand`]: settles on an operator's word.
+//! - [`reconcile`]: checks that the books add up. [`commands`], [`listing`]: what operators ask.
 //! - [`proof`]: the trees of closed eras, and proofs from them.
 //!
 //! The truth is in the store, and on the chain: what is here in memory is read again from there at any
 //! time.
 
+pub mod by_hand;
 pub mod chain;
 mod charge;
 pub mod commands;
 mod earn;
 pub mod journal;
+pub mod listing;
 mod metrics;
 pub mod model;
 pub mod node;

@@ -25,10 +25,10 @@ use std::sync::Arc;
 const TURN_MS: u64 = 120_000;
 
 /// Calls of one transaction.
-const CALLS: usize = 32;
+pub(super) const CALLS: usize = 32;
 
 /// Channels that are looked at in one pass: of more, in turn.
-const CHANNELS: u32 = 256;
+pub(super) const CHANNELS: u32 = 256;
 
 /// Miners that an allotment is looked for in one pass.
 const MINERS: usize = 10_000;
@@ -44,7 +44,7 @@ const ALLOT_AGAIN_MS: u64 = 60_000;
 
 /// What is to be done for a closed era.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Next {
+pub(super) enum Next {
 	/// Its root is posted.
 	Posted,
 	/// Another root is posted: somebody else settles with this operator's account.
@@ -61,7 +61,7 @@ enum Next {
 }
 
 /// What is to be done for a closed era with this root, by what the chain says.
-fn next(era: EraIndex, root: Root, posted: Option<Root>, facts: &Facts) -> Next {
+pub(super) fn next(era: EraIndex, root: Root, posted: Option<Root>, facts: &Facts) -> Next {
 	match posted {
 		Some(posted) if posted == root => Next::Posted,
 		Some(_) => Next::Foreign,
@@ -415,7 +415,7 @@ impl Pass<'_> {
 }
 
 /// Whether a channel is to be redeemed now.
-fn is_worth_it(
+pub(super) fn is_worth_it(
 	channel: &Channel,
 	highest: Balance,
 	all: bool,

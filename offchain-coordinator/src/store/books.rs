@@ -188,15 +188,30 @@ pub(super) fn read(sql: &mut dyn Sql) -> Result<Books> {
 	}
 }
 
-/// Everything that the store says of money, also while a coordinator runs on it.
-pub(crate) fn books(sql: &mut dyn Sql) -> Result<Books> {
+/// Reads something at one moment, also while a coordinator runs on the store.
+fn at_once<T>(sql: &mut dyn Sql, read: impl FnOnce(&mut dyn Sql) -> Result<T>) -> Result<T> {
 	sql.batch(match sql.dialect() {
 		Dialect::Sqlite => "BEGIN",
 		Dialect::Postgres => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
 	})?;
-	let books = read(sql);
+	let found = read(sql);
 	sql.rollback();
-	books
+	found
+}
+
+/// Everything that the store says of money, also while a coordinator runs on it.
+pub(crate) fn books(sql: &mut dyn Sql) -> Result<Books> {
+	at_once(sql, read)
+}
+
+/// The sums of the journal by account, also while a coordinator runs on the store.
+pub(crate) fn balances(sql: &mut dyn Sql) -> Result<Balances> {
+	let mut odd = Vec::new();
+	let (_, balances) = at_once(sql, |sql| journal::balances(sql, &mut odd))?;
+	match odd.is_empty() {
+		true => Ok(balances),
+		false => Err(StoreError::Corrupt("journal")),
+	}
 }
 
 impl Coordinator {

@@ -192,7 +192,7 @@ impl Store {
 }
 
 /// The newest of these entries, newest first.
-fn entries(sql: &mut dyn Sql, of: &Of, limit: u32) -> Result<Vec<Booked>> {
+pub(crate) fn entries(sql: &mut dyn Sql, of: &Of, limit: u32) -> Result<Vec<Booked>> {
 	let read = Booked::from_row;
 	match of {
 		Of::All => {

@@ -19,7 +19,7 @@ use cuckoo_coordinator_api::task::TaskState;
 use cuckoo_primitives::{
 	sum_tree::{Leaf, Root},
 	voucher::{ChannelId, ChannelLedger, ChannelVoucher, VoucherFault},
-	AccountId, Balance, EraIndex, WorkerSignature,
+	AccountId, Balance, EraIndex, WorkerSignature, H256,
 };
 
 /// Where `meta` has the last era that is closed.
@@ -619,6 +619,23 @@ impl Store {
 	/// Closes every era up to this one: from then on nothing changes of what was earned in it.
 	pub async fn close_eras(&self, last: EraIndex) -> Result<()> {
 		self.write(move |sql| close_eras(sql, last), |()| {}).await
+	}
+
+	/// The eras up to this one that are not closed, and in which something was earned.
+	pub async fn eras_to_close(&self, last: EraIndex) -> Result<Vec<EraIndex>> {
+		let work = move |sql: &mut dyn Sql| {
+			let after = closed(sql)?.map_or(-1, i64::from);
+			let query =
+				"SELECT DISTINCT era FROM earnings WHERE era > $1 AND era <= $2 ORDER BY era";
+			sql.rows(query, values![after, last], |row| row.get("era"))
+		};
+		self.read(work).await
+	}
+
+	/// The operator and the chain whose store this is, once it has been used.
+	pub async fn owner(&self) -> Result<Option<(AccountId, H256)>> {
+		let work = |sql: &mut dyn Sql| Ok(meta(sql, "operator")?.zip(meta(sql, "genesis")?));
+		self.read(work).await
 	}
 
 	/// One closed era.

@@ -66,6 +66,23 @@ pub fn migrate(sql: &mut dyn Sql) -> Result<()> {
 	migrate_to(sql, ALL)
 }
 
+/// Refuses tables that are not of the present version.
+pub fn check(sql: &mut dyn Sql) -> Result<()> {
+	let query = "SELECT name FROM migrations ORDER BY number";
+	let applied = sql.rows(query, &[], |row| row.get::<String>("name"))?;
+	let mut present = ALL.iter().map(|(name, _)| *name);
+	if applied.iter().map(String::as_str).eq(present.clone()) {
+		return Ok(());
+	}
+	let (stored, own) = (applied.last(), present.next_back().unwrap_or_default());
+	let stored = stored.map_or("nothing", String::as_str);
+	let text = format!(
+		"it is at {stored}, and this program at {own}: they must be of one version; a coordinator that is \
+		 started brings its store to its own"
+	);
+	Err(StoreError::Migration(text.into()))
+}
+
 fn migrate_to(sql: &mut dyn Sql, all: &[Migration]) -> Result<()> {
 	sql.begin()?;
 	match apply(sql, all) {

@@ -5,6 +5,7 @@ mod apps;
 mod artifacts;
 mod bad_input;
 mod books;
+mod by_hand;
 mod configuration;
 mod documents;
 mod drain;

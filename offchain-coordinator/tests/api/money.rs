@@ -33,12 +33,12 @@ use sp_core::Pair;
 use std::{path::Path, sync::Arc, time::Duration};
 
 /// What every task here costs: 16 x 16 pixels, 4 steps.
-const PRICE: Balance = 1_024;
+pub const PRICE: Balance = 1_024;
 
 /// Its miner's part.
-const PAY: Balance = 768;
+pub const PAY: Balance = 768;
 
-fn settings() -> Settings {
+pub fn settings() -> Settings {
 	Settings {
 		prices: Prices {
 			default: 1_000_000,
@@ -97,7 +97,7 @@ pub async fn start_with(directory: &Path, chain: &Model, settings: Settings) -> 
 }
 
 /// A miner that is connected, and whose allotment was read.
-async fn connect(server: &Server, chain: &Model, name: &str) -> TestMiner {
+pub async fn connect(server: &Server, chain: &Model, name: &str) -> TestMiner {
 	let miner = TestMiner::connect(server, name).await;
 	see(server, chain).await;
 	miner
@@ -129,7 +129,7 @@ fn money(balance: Balance, held: Balance, spent: Balance) -> AccountStatus {
 	}
 }
 
-async fn pay_from(client: &HttpClient, prompt: &str) -> TaskStatus {
+pub async fn pay_from(client: &HttpClient, prompt: &str) -> TaskStatus {
 	client.task_submit(request(prompt), None).await.unwrap()
 }
 
@@ -159,7 +159,7 @@ async fn refused(server: &Server, options: Option<SubmitOptions>) -> ApiError {
 }
 
 /// Does the next task; gives what the miner was told.
-async fn work(miner: &TestMiner) -> SubmitReply {
+pub async fn work(miner: &TestMiner) -> SubmitReply {
 	let work = miner.work().await;
 	assert_eq!(work.pay, Amount(PAY));
 	let picture = png(16, 16, 1);
