@@ -12,6 +12,7 @@ mod drain;
 mod examples;
 mod flow;
 mod harness;
+mod keyless;
 mod leases;
 mod money;
 mod monitoring;

@@ -73,7 +73,7 @@ fn allot(chain: &Model, miner: &str, amount: Balance) {
 }
 
 /// The coordinator sees the chain as it is now.
-async fn see(server: &Server, chain: &Model) {
+pub async fn see(server: &Server, chain: &Model) {
 	let (block, era) = {
 		let mut state = chain.state();
 		state.block += 1;
@@ -133,7 +133,7 @@ pub async fn pay_from(client: &HttpClient, prompt: &str) -> TaskStatus {
 	client.task_submit(request(prompt), None).await.unwrap()
 }
 
-fn voucher(channel: ChannelId, cumulative: Balance, signer: &str) -> ChannelPayment {
+pub fn voucher(channel: ChannelId, cumulative: Balance, signer: &str) -> ChannelPayment {
 	let voucher = ChannelVoucher {
 		coordinator: account("coordinator"),
 		channel,
@@ -146,7 +146,7 @@ fn voucher(channel: ChannelId, cumulative: Balance, signer: &str) -> ChannelPaym
 	}
 }
 
-fn by(payment: ChannelPayment) -> Option<SubmitOptions> {
+pub fn by(payment: ChannelPayment) -> Option<SubmitOptions> {
 	Some(SubmitOptions {
 		payment: Some(payment),
 		..SubmitOptions::default()
