@@ -36,6 +36,8 @@ const VERIFY_TIMEOUT: Duration = Duration::from_secs(30);
 const CLAIM_TIMEOUT: Duration = Duration::from_secs(60);
 /// Longest wait for `reconcile`.
 const RECONCILE_TIMEOUT: Duration = Duration::from_secs(60);
+/// Longest wait for `settle`, whose transactions wait for finalized blocks.
+const SETTLE_TIMEOUT: Duration = Duration::from_secs(120);
 /// How often the miners are looked at while waiting for them.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
@@ -190,6 +192,19 @@ impl Network {
 			.arg("--data-dir")
 			.arg(self.folder.sub("coordinator")?);
 		said("offchain-coordinator reconcile", command, RECONCILE_TIMEOUT).await
+	}
+
+	/// Settles what is over, by `offchain-coordinator settle` and the worker's key; returns what that printed.
+	/// An era that waits is an error.
+	pub async fn settle(&self) -> Result<String> {
+		let mut command = tokio::process::Command::new(&self.options.binaries.coordinator);
+		command
+			.arg("settle")
+			.args(["--chain", &self.node_url()])
+			.arg("--data-dir")
+			.arg(self.folder.sub("coordinator")?)
+			.env("CUCKOO_WORKER_URI", DevKey::coordinator().worker_uri());
+		said("offchain-coordinator settle", command, SETTLE_TIMEOUT).await
 	}
 
 	/// Where data and logs are.

@@ -366,7 +366,10 @@ fn line(
 	reason: &str,
 ) -> Line {
 	let (owed, fee) = (Amount(root.node.sum), Amount(fee));
-	let parts = format!("{owed} for {} miners, {fee} from the reserve", root.leaves);
+	let parts = format!(
+		"{owed} owed (miners: {}), {fee} from the reserve",
+		root.leaves
+	);
 	let says = match outcome {
 		Outcome::Settled => format!("settled: {parts}"),
 		Outcome::SettledBefore => format!("was settled already, and is noted now: {parts}"),
