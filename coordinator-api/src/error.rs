@@ -59,7 +59,8 @@ error_codes! {
 	AttemptNotFound = 1011,
 	/// A parameter is not of the documented shape.
 	ParameterInvalid = 1012,
-	/// The API key is unknown or was revoked, or this coordinator takes tasks only with a key.
+	/// The API key is unknown or was revoked, or this coordinator takes tasks only with a key, or paid by
+	/// a channel.
 	ApiKeyInvalid = 1013,
 	/// As many tasks of this app wait as may: try again later.
 	AppQueueFull = 1014,

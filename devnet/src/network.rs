@@ -38,6 +38,8 @@ const CLAIM_TIMEOUT: Duration = Duration::from_secs(60);
 const RECONCILE_TIMEOUT: Duration = Duration::from_secs(60);
 /// Longest wait for `check-state`.
 const CHECK_STATE_TIMEOUT: Duration = Duration::from_secs(120);
+/// Longest wait for `settle`, whose transactions wait for finalized blocks.
+const SETTLE_TIMEOUT: Duration = Duration::from_secs(120);
 /// How often the miners are looked at while waiting for them.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
@@ -203,6 +205,19 @@ impl Network {
 		command.args(["check-state", "--chain"]).arg(spec);
 		command.arg("--base-path").arg(self.folder.sub("node")?);
 		said("cuckoo-node check-state", command, CHECK_STATE_TIMEOUT).await
+	}
+
+	/// Settles what is over, by `offchain-coordinator settle` and the worker's key; returns what that printed.
+	/// An era that waits is an error.
+	pub async fn settle(&self) -> Result<String> {
+		let mut command = tokio::process::Command::new(&self.options.binaries.coordinator);
+		command
+			.arg("settle")
+			.args(["--chain", &self.node_url()])
+			.arg("--data-dir")
+			.arg(self.folder.sub("coordinator")?)
+			.env("CUCKOO_WORKER_URI", DevKey::coordinator().worker_uri());
+		said("offchain-coordinator settle", command, SETTLE_TIMEOUT).await
 	}
 
 	/// Where data and logs are.

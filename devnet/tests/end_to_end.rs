@@ -6,6 +6,9 @@
 #[path = "end_to_end/support.rs"]
 mod support;
 
+#[allow(dead_code)]
+#[path = "../../examples/channel.rs"]
+mod channel;
 #[path = "end_to_end/demo.rs"]
 mod demo;
 #[path = "end_to_end/failures.rs"]

@@ -8,7 +8,11 @@ use crate::{
 	coordinator::{internal, Coordinator, Result},
 };
 use axum::http::{header, HeaderMap};
-use cuckoo_coordinator_api::error::{ApiError, ErrorCode};
+use cuckoo_coordinator_api::{
+	error::{ApiError, ErrorCode},
+	task::SubmitOptions,
+};
+use cuckoo_primitives::AccountId;
 use std::{
 	collections::HashMap,
 	fmt,
@@ -55,9 +59,19 @@ impl AppId {
 		Self(text.into())
 	}
 
-	/// Whether it is that of an address: of an app without a key.
-	pub fn is_address(&self) -> bool {
-		self.0.starts_with("address-")
+	/// Of whoever opened a channel, where a voucher of it stands in for a key.
+	pub fn of_account(account: &AccountId) -> Self {
+		Self(format!("account-{account}").into())
+	}
+
+	/// Whether it is that of an account: of an app that pays by a channel where keys are required.
+	pub fn is_account(&self) -> bool {
+		self.0.starts_with("account-")
+	}
+
+	/// Whether it is that of an app with a key.
+	pub fn has_key(&self) -> bool {
+		!self.is_account() && !self.0.starts_with("address-")
 	}
 
 	/// The text.
@@ -92,8 +106,12 @@ pub struct App {
 impl App {
 	/// One without a key.
 	fn anonymous(address: IpAddr) -> Self {
+		Self::without_key(AppId::of_address(address))
+	}
+
+	fn without_key(id: AppId) -> Self {
 		Self {
-			id: AppId::of_address(address),
+			id,
 			max_queued: None,
 			submits_per_minute: None,
 		}
@@ -220,7 +238,9 @@ impl Coordinator {
 		let key = match caller.key {
 			Presented::Key(key) => key,
 			Presented::None if self.settings().require_api_key => {
-				return refuse("This coordinator takes tasks only with an API key.");
+				return refuse(
+					"This coordinator takes tasks only with an API key, or paid by a channel.",
+				);
 			},
 			Presented::None => return Ok(App::anonymous(caller.address)),
 			Presented::Broken => {
@@ -241,6 +261,33 @@ impl Coordinator {
 				self.check_rate(&App::anonymous(caller.address))?;
 				Err(ErrorCode::ApiKeyInvalid.into())
 			},
+		}
+	}
+
+	/// The app that submits a task. Where keys are required, a voucher that its channel's key has signed
+	/// says who that is as well as a key would: the account that opened the channel.
+	pub(crate) async fn submitter(
+		&self,
+		caller: &Caller,
+		options: Option<&SubmitOptions>,
+	) -> Result<App> {
+		let payment = options.and_then(|options| options.payment.as_ref());
+		let needs_none = caller.key != Presented::None || !self.settings().require_api_key;
+		let Some(payment) = payment.filter(|_| !needs_none) else {
+			return self.app(caller).await;
+		};
+		// To look at a channel costs more than to look at a key: strangers may not do so faster than submit.
+		self.check_rate(&App::anonymous(caller.address))?;
+		let (channel, _) = self.signed_by_channel(payment).await?;
+		Ok(App::without_key(AppId::of_account(&channel.app)))
+	}
+
+	/// Whoever only asks what a task would cost. That is told to all, since a channel's voucher is made
+	/// after it.
+	pub(crate) async fn asker(&self, caller: &Caller) -> Result<App> {
+		match caller.key {
+			Presented::None => Ok(App::anonymous(caller.address)),
+			_ => self.app(caller).await,
 		}
 	}
 

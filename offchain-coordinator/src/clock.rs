@@ -15,6 +15,39 @@ use std::{
 /// Milliseconds of Unix time.
 pub type UnixMs = u64;
 
+/// A time as it is written: `2026-11-23T12:00:00Z`. What is after the year 9999 is shown as its end.
+pub fn utc(ms: UnixMs) -> String {
+	const DAY: u64 = 86_400;
+	let seconds = ms / 1_000;
+	let is_leap = |year: u64| {
+		year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400))
+	};
+	let (mut year, mut days) = (1970, seconds / DAY);
+	loop {
+		let length = if is_leap(year) { 366 } else { 365 };
+		if days < length {
+			break;
+		}
+		if year == 9999 {
+			return "9999-12-31T23:59:59Z".into();
+		}
+		(year, days) = (year + 1, days - length);
+	}
+	let february = if is_leap(year) { 29 } else { 28 };
+	let mut month = 1;
+	for length in [31, february, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31] {
+		if days < length {
+			break;
+		}
+		(month, days) = (month + 1, days - length);
+	}
+	let (hour, minute, second) = (seconds % DAY / 3_600, seconds / 60 % 60, seconds % 60);
+	format!(
+		"{year}-{month:02}-{:02}T{hour:02}:{minute:02}:{second:02}Z",
+		days + 1
+	)
+}
+
 /// A source of time.
 #[derive(Clone, Debug)]
 pub enum Clock {
@@ -161,6 +194,22 @@ impl Drop for Sleep {
 #[cfg(test)]
 mod tests {
 	use super::*;
+
+	#[test]
+	fn times_are_written_as_people_write_them() {
+		for (ms, text) in [
+			(0, "1970-01-01T00:00:00Z"),
+			(951_782_399_999, "2000-02-28T23:59:59Z"),
+			(951_782_400_000, "2000-02-29T00:00:00Z"),
+			(951_868_800_000, "2000-03-01T00:00:00Z"),
+			(1_798_761_599_000, "2026-12-31T23:59:59Z"),
+			(4_107_542_400_000, "2100-03-01T00:00:00Z"),
+			(253_402_300_799_000, "9999-12-31T23:59:59Z"),
+			(u64::MAX, "9999-12-31T23:59:59Z"),
+		] {
+			assert_eq!(utc(ms), text, "{ms}");
+		}
+	}
 
 	#[test]
 	fn simulated_waits_end_in_their_order_and_take_no_time() {

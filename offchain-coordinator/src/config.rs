@@ -520,7 +520,7 @@ pub const FIELDS: &[Field] = &[
 	Field {
 		flag: "require-api-key",
 		value: "true|false",
-		help: "Takes tasks only with an API key",
+		help: "Takes tasks only with an API key, or with what pays for them by a channel",
 		kind: Kind::Switch,
 		set: |config, text| put(&mut config.settings.require_api_key, switch(text)),
 		get: |config| Some(config.settings.require_api_key.into()),

@@ -569,7 +569,7 @@ impl Coordinator {
 		let Some(url) = asked else {
 			return Ok(None);
 		};
-		if app.id.is_address() {
+		if !app.id.has_key() {
 			let message = "Webhooks are for apps with an API key: calls are signed by its secret.";
 			let error = ApiError::with_message(ErrorCode::WebhookInvalid, message);
 			return Err(error.about("webhook"));

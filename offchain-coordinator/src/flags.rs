@@ -54,6 +54,65 @@ fn arg(field: &'static Field) -> Arg {
 	}
 }
 
+/// Those of the settings that say where the money is, for commands that need no others.
+const OF_MONEY: &[&str] = &[
+	"data-dir",
+	"store-url",
+	"chain",
+	"settlement-key",
+	"worker-key",
+];
+
+/// The configuration as far as it says where the money is: the store, the chain, and the keys.
+#[derive(Clone, Debug, Default)]
+pub struct MoneyFlags(Flags);
+
+impl FromArgMatches for MoneyFlags {
+	fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+		let given = OF_MONEY.iter().filter_map(|flag| {
+			let text = matches.get_one::<String>(flag)?;
+			Some((*flag, text.clone()))
+		});
+		Ok(Self(Flags(given.collect())))
+	}
+
+	fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+		*self = Self::from_arg_matches(matches)?;
+		Ok(())
+	}
+}
+
+impl Args for MoneyFlags {
+	fn augment_args(command: Command) -> Command {
+		let is_shown = |field: &&Field| OF_MONEY.contains(&field.flag);
+		command.args(FIELDS.iter().filter(is_shown).map(arg))
+	}
+
+	fn augment_args_for_update(command: Command) -> Command {
+		Self::augment_args(command)
+	}
+}
+
+/// Where the configuration comes from, for commands about money: the same file and environment as `run`.
+#[derive(Args, Clone, Debug)]
+pub struct MoneyArgs {
+	/// The coordinator's configuration file. Flags and environment variables are as for `run`.
+	#[arg(long, value_name = "FILE", env = FILE_VARIABLE)]
+	pub config: Option<PathBuf>,
+	/// Those settings that are needed.
+	#[command(flatten)]
+	pub flags: MoneyFlags,
+}
+
+impl MoneyArgs {
+	/// The configuration in effect, as far as it is needed here.
+	pub fn effective(&self) -> Result<Config, String> {
+		let given = given(self.config.as_deref(), &self.flags.0)?;
+		let effective = given.effective().map_err(|errors| errors.join("\n"))?;
+		Ok(effective.config)
+	}
+}
+
 /// Where the configuration comes from.
 #[derive(Args, Clone, Debug)]
 pub struct ConfigArgs {

@@ -2,7 +2,7 @@
 //! take.
 
 use crate::{
-	apps::App,
+	apps::{App, Caller},
 	coordinator::{internal, Coordinator, Result},
 	settle, terms,
 };
@@ -23,15 +23,30 @@ impl Coordinator {
 	/// Accepts tasks, each by itself.
 	pub async fn submit_batch(
 		self: &Arc<Self>,
-		app: &App,
+		caller: &Caller,
 		tasks: Vec<BatchTask>,
 	) -> Result<Vec<BatchReply>> {
 		if tasks.is_empty() || tasks.len() > limits::MAX_BATCH_TASKS {
 			let message = format!("A batch has 1 to {} tasks.", limits::MAX_BATCH_TASKS);
 			return Err(ApiError::with_message(ErrorCode::ParameterInvalid, message).about("tasks"));
 		}
-		let submit =
-			|task: BatchTask| self.submit_task(app, task.spec, task.options.unwrap_or_default());
+		let app = match tasks
+			.iter()
+			.any(|task| task.options.as_ref().is_some_and(has_payment))
+		{
+			// Those that are paid by a channel may be taken without a key.
+			true => None,
+			false => Some(self.app(caller).await?),
+		};
+		let app = app.as_ref();
+		let submit = |task: BatchTask| async move {
+			let app = match app {
+				Some(app) => app.clone(),
+				None => self.submitter(caller, task.options.as_ref()).await?,
+			};
+			self.submit_task(&app, task.spec, task.options.unwrap_or_default())
+				.await
+		};
 		// All at once, so that one commit takes them together.
 		let submitted = futures::future::join_all(tasks.into_iter().map(submit)).await;
 		let reply = |submitted: Result<TaskStatus>| match submitted {
@@ -95,6 +110,10 @@ impl Coordinator {
 			eta_ms,
 		})
 	}
+}
+
+fn has_payment(options: &SubmitOptions) -> bool {
+	options.payment.is_some()
 }
 
 /// A settled spec as a request that asks for exactly that.

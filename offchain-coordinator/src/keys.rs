@@ -11,7 +11,7 @@ use crate::{
 	store::{
 		self,
 		sql::{values, Sql},
-		Place, StoreError,
+		Credit, Place, StoreError,
 	},
 	webhooks::Secret,
 };
@@ -39,6 +39,12 @@ pub enum KeysError {
 	/// The amount.
 	#[error("an amount is CUC with up to 12 decimals, such as 25 or 0.5")]
 	Amount,
+	/// The reference of a credit.
+	#[error("a reference has 1 to {MAX_NAME_BYTES} bytes and no control characters")]
+	Reference,
+	/// It was used.
+	#[error("{0} is credited already: nothing was changed")]
+	Credited(String),
 	/// There is none.
 	#[error("no app is called {0}, or its key was revoked before")]
 	Unknown(String),
@@ -68,6 +74,10 @@ pub struct Entry {
 	pub max_queued: Option<u32>,
 	/// How many tasks it can submit in a minute.
 	pub submits_per_minute: Option<u32>,
+}
+
+fn is_name(text: &str) -> bool {
+	(1..=MAX_NAME_BYTES).contains(&text.len()) && !text.chars().any(char::is_control)
 }
 
 /// The apps in a data directory.
@@ -110,7 +120,7 @@ impl Keys {
 		limits: Limits,
 		now_ms: UnixMs,
 	) -> Result<ApiKey, KeysError> {
-		if name.is_empty() || name.len() > MAX_NAME_BYTES || name.chars().any(char::is_control) {
+		if !is_name(name) {
 			return Err(KeysError::Name);
 		}
 		let key = ApiKey::random();
@@ -157,11 +167,31 @@ impl Keys {
 		Ok(entries?)
 	}
 
-	/// Adds to an app's balance; gives what it then has.
-	pub fn credit(&mut self, name: &str, amount: Balance) -> Result<Purse, KeysError> {
+	/// Adds to an app's balance; gives what it then has. Of each reference there is one credit; without
+	/// one it is a credit of its own.
+	pub fn credit(
+		&mut self,
+		name: &str,
+		amount: Balance,
+		reference: Option<&str>,
+		now_ms: UnixMs,
+	) -> Result<Purse, KeysError> {
+		if reference.is_some_and(|it| !is_name(it)) {
+			return Err(KeysError::Reference);
+		}
+		let random = hex::encode(rand::random::<[u8; 8]>());
+		let reference = reference.unwrap_or(&random);
 		self.0.begin()?;
-		let id = self.id(name);
-		let credited = id.and_then(|id| Ok(store::credit(&mut *self.0, &id, amount)?));
+		let credited = self.id(name).and_then(|id| {
+			let app = id.as_str();
+			let credit = Credit {
+				app,
+				amount,
+				reference,
+			};
+			let purse = store::credit(&mut *self.0, &credit, now_ms)?;
+			purse.ok_or_else(|| KeysError::Credited(reference.to_owned()))
+		});
 		match credited {
 			Ok(purse) => {
 				self.0.commit()?;

@@ -11,7 +11,7 @@ use offchain_coordinator::{
 	connections::Listener,
 	coordinator::Coordinator,
 	drain,
-	flags::ConfigArgs,
+	flags::{ConfigArgs, MoneyArgs},
 	http,
 	keys::commands::KeysArgs,
 	ledger, peers, retention, scheduler,
@@ -67,6 +67,11 @@ enum Command {
 	Reconcile(ledger::commands::Reconcile),
 	/// Says how settlement stands, also while the coordinator runs.
 	Settlement(ledger::commands::Settlement),
+	/// Lists the journal: every movement of money, or what its accounts have. Also while the coordinator
+	/// runs.
+	Ledger(Box<ledger::listing::Ledger>),
+	/// Settles the eras that are over now, or says why that cannot be. Also while the coordinator runs.
+	Settle(Box<ledger::by_hand::Settle>),
 	/// Watches a running coordinator on this machine, until Ctrl-C.
 	Top(Top),
 }
@@ -92,6 +97,8 @@ fn main() -> ExitCode {
 		Command::Top(top) => watch(&top),
 		Command::Reconcile(arguments) => reconcile(&arguments),
 		Command::Settlement(arguments) => settlement(&arguments),
+		Command::Ledger(arguments) => list_ledger(&arguments),
+		Command::Settle(arguments) => settle(&arguments),
 	};
 	match done {
 		Ok(()) => ExitCode::SUCCESS,
@@ -184,6 +191,30 @@ fn settlement(arguments: &ledger::commands::Settlement) -> anyhow::Result<()> {
 	let place = store_at(&arguments.place)?;
 	let text = small_runtime()?.block_on(arguments.run(&place))?;
 	std::io::stdout().write_all(text.as_bytes())?;
+	Ok(())
+}
+
+/// The configuration as far as it says where the money is, and the store.
+fn money(arguments: &MoneyArgs) -> anyhow::Result<(Config, Place)> {
+	let config = arguments.effective().map_err(anyhow::Error::msg)?;
+	let data_dir = data_dir(config.data_dir.clone())?;
+	let place = Place::new(&config.store_url, &data_dir).map_err(anyhow::Error::msg)?;
+	Ok((config, place))
+}
+
+fn list_ledger(arguments: &ledger::listing::Ledger) -> anyhow::Result<()> {
+	let (_, place) = money(&arguments.place)?;
+	let text = arguments.run(&place)?;
+	// Whoever reads only the first lines and goes away has seen enough.
+	let _ = std::io::stdout().write_all(text.as_bytes());
+	Ok(())
+}
+
+fn settle(arguments: &ledger::by_hand::Settle) -> anyhow::Result<()> {
+	let (config, place) = money(&arguments.place)?;
+	let (text, is_settled) = small_runtime()?.block_on(arguments.run(&config, &place))?;
+	std::io::stdout().write_all(text.as_bytes())?;
+	anyhow::ensure!(is_settled, "not everything is settled");
 	Ok(())
 }
 

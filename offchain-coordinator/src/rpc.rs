@@ -63,8 +63,8 @@ impl TaskRpcServer for Rpc {
 		spec: TaskRequest,
 		options: Option<SubmitOptions>,
 	) -> RpcResult<TaskStatus> {
-		let app = self.0.app(caller(extensions)?).await?;
-		let options = options.unwrap_or_default();
+		let app = self.0.submitter(caller(extensions)?, options.as_ref());
+		let (app, options) = (app.await?, options.unwrap_or_default());
 		Ok(self.0.submit_task(&app, spec, options).await?)
 	}
 
@@ -73,8 +73,7 @@ impl TaskRpcServer for Rpc {
 		extensions: &Extensions,
 		tasks: Vec<BatchTask>,
 	) -> RpcResult<Vec<BatchReply>> {
-		let app = self.0.app(caller(extensions)?).await?;
-		Ok(self.0.submit_batch(&app, tasks).await?)
+		Ok(self.0.submit_batch(caller(extensions)?, tasks).await?)
 	}
 
 	async fn task_list(
@@ -94,7 +93,7 @@ impl TaskRpcServer for Rpc {
 		spec: TaskRequest,
 		options: Option<SubmitOptions>,
 	) -> RpcResult<Quote> {
-		let app = self.0.app(caller(extensions)?).await?;
+		let app = self.0.asker(caller(extensions)?).await?;
 		Ok(self.0.quote(&app, spec, &options.unwrap_or_default())?)
 	}
 

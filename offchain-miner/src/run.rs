@@ -25,7 +25,7 @@ use anyhow::Context;
 use clap::Args;
 use cuckoo_chain_client::{follow, keys::load_worker_key, Follower};
 use cuckoo_coordinator_api::Amount;
-use cuckoo_primitives::{AccountId, WorkerId};
+use cuckoo_primitives::{AccountId, Balance, WorkerId};
 use sp_core::{crypto::Ss58Codec, Pair};
 use std::{
 	io,
@@ -83,6 +83,19 @@ pub struct RunArgs {
 	/// Claim what can be claimed at every new era. The worker's account pays the fees: send it some CUC.
 	#[arg(long)]
 	pub auto_claim: bool,
+	/// As --auto-claim, but only once all that can be claimed is this much, in CUC with up to 12 decimals,
+	/// so that fees stay small beside it. What would be lost otherwise is claimed whatever it is, long
+	/// enough before the end of its time.
+	#[arg(long, value_name = "CUC", env = "CUCKOO_AUTO_CLAIM_FROM", value_parser = cuc)]
+	pub auto_claim_from: Option<Amount>,
+}
+
+impl RunArgs {
+	/// From what amount on the miner claims by itself, if at all.
+	fn claims(&self) -> Option<Balance> {
+		let from = self.auto_claim_from.map(|Amount(from)| from);
+		from.or(self.auto_claim.then_some(0))
+	}
 }
 
 fn cuc(text: &str) -> Result<Amount, String> {
@@ -112,6 +125,7 @@ pub async fn command(args: RunArgs, ui: Ui) -> anyhow::Result<()> {
 	// Before anything that takes long.
 	args.metrics_listen.map_or(Ok(()), monitor::check)?;
 	let worker = load_worker_key(args.key.worker_key.as_deref(), WORKER_VARIABLE)?;
+	let claims = args.claims();
 	let data_dir = data_dir(args.data_dir.as_deref())?;
 	let folder = outbox_folder(&data_dir, &worker.public());
 	let outbox = Arc::new(task::spawn_blocking(move || Outbox::open(&folder)).await??);
@@ -163,7 +177,7 @@ pub async fn command(args: RunArgs, ui: Ui) -> anyhow::Result<()> {
 	)
 	.await?;
 	let only = args.coordinators.only();
-	let node = Node::new(node_url, args.auto_claim.then(|| worker.clone()));
+	let node = Node::new(node_url, claims.map(|_| worker.clone()));
 	let proofs = Coordinators {
 		registry: chain.registry.clone(),
 		only: only.clone(),
@@ -176,7 +190,7 @@ pub async fn command(args: RunArgs, ui: Ui) -> anyhow::Result<()> {
 		node,
 		proofs,
 		chain.registry.clone(),
-		args.auto_claim,
+		claims,
 	));
 	let miner = Miner {
 		worker,

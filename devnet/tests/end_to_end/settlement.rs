@@ -1,7 +1,11 @@
 //! Miners are paid, also by a coordinator that dies, whenever it dies.
 
-use crate::support::{on_market, request, until, TASK_TIMEOUT};
+use crate::{
+	channel,
+	support::{on_chain, on_market, request, until, TASK_TIMEOUT},
+};
 use anyhow::{ensure, Context, Result};
+use clap::Parser;
 use cuckoo_chain_client::ChainClient;
 use cuckoo_coordinator_api::rpc::TaskRpcClient;
 use cuckoo_devnet::{
@@ -139,6 +143,71 @@ async fn a_miner_is_paid_from_the_reserve_of_a_coordinator_that_is_gone() -> Res
 			grown > paid / 2 && grown < paid * 3 / 4,
 			"{grown} of {paid}"
 		);
+		Ok(())
+	})
+	.await
+}
+
+/// The example in examples/channel.rs, at a coordinator that asks for API keys; and the era is settled by
+/// hand while that coordinator is down.
+#[tokio::test]
+async fn an_app_buys_by_a_channel_as_the_example_does() -> Result<()> {
+	let args = ["--price", "10", "--require-api-key"];
+	on_chain("fast", &[DevKey::miner(1)], &args, async |network| {
+		let chain = ChainClient::connect(&network.node_url()).await?;
+		let miner = DevKey::miner(1).account();
+		money::fund_coordinator(&chain, &[miner.clone()], Funds::default()).await?;
+		network.wait_eligible(&[miner], ERA_TIMEOUT).await?;
+
+		let (url, node) = (network.coordinator_url(), network.node_url());
+		let run = async |words: &[&str]| {
+			let at = ["channel", "--url", &url, "--chain", &node];
+			let cli = channel::Cli::try_parse_from([&at, words].concat())?;
+			let keys = |variable| match variable {
+				"CUCKOO_APP_URI" => Ok(DevKey::new("//Dave").pair()),
+				_ => Ok(DevKey::new("//Dave//channel").pair()),
+			};
+			channel::run(cli, keys).await
+		};
+		let said = run(&["open", "--deposit", "20"]).await?;
+		assert!(
+			said.starts_with("channel 0 to ") && said.ends_with("holds 20 CUC"),
+			"{said}"
+		);
+		let file = network.folder().join("star.png");
+		let out = ["--steps", "1", "--out", file.to_str().context("a path")?];
+		let dear = run(&[
+			&["picture", "0", "a star", "--max-price", "0.001"],
+			&out[..],
+		]
+		.concat())
+		.await;
+		let dear = dear.unwrap_err().to_string();
+		assert!(dear.contains("more than 0.001 CUC"), "{dear}");
+		for _ in 0..2 {
+			let said = run(&[&["picture", "0", "a star"], &out[..]].concat()).await?;
+			assert!(said.contains(" spent, "), "{said}");
+		}
+		assert!(std::fs::read(&file)?.starts_with(b"\x89PNG"));
+		let said = run(&["close", "0"]).await?;
+		assert!(said.contains("is closing: close it again in"), "{said}");
+		let again = run(&["close", "0"]).await?;
+		assert!(again.contains("again after block"), "{again}");
+		let status = run(&["status", "0"]).await?;
+		assert!(status.ends_with(", closing"), "{status}");
+
+		let era = chain.staking_info().await?.era;
+		network.kill_coordinator()?;
+		until("the era's end", ERA_TIMEOUT, async || {
+			chain.staking_info().await.is_ok_and(|info| info.era > era)
+		})
+		.await?;
+		let said = network.settle().await?;
+		println!("{said}");
+		money::wait_settled(&chain, era.saturating_sub(2)..=era, ERA_TIMEOUT).await?;
+		assert!(network.settle().await?.contains("nothing to settle"));
+		println!("{}", network.reconcile().await?);
+		network.start_coordinator().await?;
 		Ok(())
 	})
 	.await

@@ -50,7 +50,7 @@ pub async fn on_market(
 	on_chain("fast", miners, &["--price", "10"], scenario).await
 }
 
-async fn on_chain(
+pub async fn on_chain(
 	chain: &'static str,
 	miners: &[DevKey],
 	coordinator_args: &[&str],

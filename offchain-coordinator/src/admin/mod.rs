@@ -6,7 +6,7 @@ pub mod client;
 pub mod commands;
 mod operations;
 pub mod server;
-mod text;
+pub(crate) mod text;
 pub mod top;
 
 use crate::{bans::Ban, live::MinerCounts, metrics::TaskCounts, state::Ending};

@@ -53,6 +53,10 @@ pub enum KeysCommand {
 		name: String,
 		/// How much, in CUC with up to 12 decimals.
 		amount: String,
+		/// What it is for, such as an invoice's number. A reference is credited once: with one, a command
+		/// of which you do not know whether it succeeded can be given again.
+		#[arg(long, value_name = "TEXT")]
+		reference: Option<String>,
 	},
 	/// Prints an app's balance, what is held for its tasks, and what they have cost.
 	Balance {
@@ -108,9 +112,18 @@ impl KeysCommand {
 				output: format!("{}\n", keys.webhook_secret(&name)?.reveal()),
 				note: None,
 			}),
-			Self::Credit { name, amount } => {
+			Self::Credit {
+				name,
+				amount,
+				reference,
+			} => {
 				let Amount(amount) = Amount::from_cuc(&amount).ok_or(KeysError::Amount)?;
-				Ok(money(keys.credit(&name, amount)?))
+				Ok(money(keys.credit(
+					&name,
+					amount,
+					reference.as_deref(),
+					now_ms,
+				)?))
 			},
 			Self::Balance { name } => Ok(money(keys.balance(&name)?)),
 			Self::Revoke { name } => {

@@ -12,7 +12,10 @@ use cuckoo_coordinator_api::{
 	payment::{AccountStatus, ChannelPayment, ChannelStatus},
 	Amount,
 };
-use cuckoo_primitives::{signing, voucher::ChannelId};
+use cuckoo_primitives::{
+	signing,
+	voucher::{ChannelId, ChannelVoucher},
+};
 
 /// What pays for a task, and the voucher if a channel does.
 pub(crate) type Paying = (Option<Payment>, Option<Box<TakenVoucher>>);
@@ -27,6 +30,12 @@ impl Coordinator {
 		offered: Option<ChannelPayment>,
 	) -> Result<Paying> {
 		if price.0 == 0 {
+			if app.id.is_account() {
+				// A channel stands in for a key where it pays.
+				let message =
+					"This coordinator takes tasks that cost nothing only with an API key.";
+				return Err(ApiError::with_message(ErrorCode::ApiKeyInvalid, message));
+			}
 			return Ok((None, None));
 		}
 		let (payer, voucher) = match offered {
@@ -34,7 +43,7 @@ impl Coordinator {
 				let channel = Payer::Channel(offered.channel);
 				(channel, Some(Box::new(self.voucher_taken(offered).await?)))
 			},
-			None if app.id.is_address() => {
+			None if !app.id.has_key() => {
 				let message = format!(
 					"The task costs {price}, and nothing pays for it: send a channel's voucher with it, or \
 					 an API key whose app has a balance."
@@ -52,6 +61,20 @@ impl Coordinator {
 
 	/// A voucher, with what the chain says of its channel. What it pays for is not looked at.
 	async fn voucher_taken(&self, offered: ChannelPayment) -> Result<TakenVoucher> {
+		let (channel, voucher) = self.signed_by_channel(&offered).await?;
+		Ok(TakenVoucher {
+			voucher,
+			signature: offered.signature,
+			deposit: channel.deposit,
+			redeemed: channel.redeemed,
+		})
+	}
+
+	/// The channel whose key has signed this voucher. A channel that is closing signs for nothing more.
+	pub(crate) async fn signed_by_channel(
+		&self,
+		offered: &ChannelPayment,
+	) -> Result<(Channel, ChannelVoucher)> {
 		let identity = self.identity()?;
 		let channel = self.own_channel(offered.channel).await?;
 		if channel.closing.is_some() {
@@ -60,18 +83,13 @@ impl Coordinator {
 			return Err(error.about(offered.channel));
 		}
 		let voucher = offered.voucher(identity.operator.clone());
-		let signature = offered.signature;
-		if !signing::verify(&identity.genesis, &voucher, &signature, &channel.signer) {
+		let (genesis, signature) = (&identity.genesis, &offered.signature);
+		if !signing::verify(genesis, &voucher, signature, &channel.signer) {
 			let message = "The voucher is not signed by the channel's key.";
 			let error = ApiError::with_message(ErrorCode::PaymentInvalid, message);
 			return Err(error.about("payment"));
 		}
-		Ok(TakenVoucher {
-			voucher,
-			signature,
-			deposit: channel.deposit,
-			redeemed: channel.redeemed,
-		})
+		Ok((channel, voucher))
 	}
 
 	/// A channel to this coordinator, as of the last finalized block.
@@ -102,7 +120,7 @@ impl Coordinator {
 
 	/// The money of an app with an API key.
 	pub async fn account_status(&self, app: &App) -> Result<AccountStatus> {
-		if app.id.is_address() {
+		if !app.id.has_key() {
 			let message = "An app without an API key has no balance.";
 			return Err(ApiError::with_message(ErrorCode::ApiKeyInvalid, message));
 		}

@@ -82,8 +82,7 @@ struct Status {
 }
 
 fn books(place: &Place) -> anyhow::Result<Books> {
-	// A store that a coordinator runs on is of this version; another is told apart by its tables.
-	let mut connection = place.connect()?;
+	let mut connection = place.connect_beside()?;
 	Ok(store::books(&mut *connection)?)
 }
 
@@ -117,7 +116,8 @@ async fn read(place: &Place) -> anyhow::Result<Books> {
 
 fn text(findings: &Findings) -> String {
 	let mut text = format!(
-		"tasks {} (done {})\navailable {}\nheld {}\nspent {}\nearned {}\neras closed {}\nchain {}\n",
+		"tasks {} (done {})\navailable {}\nheld {}\nspent {}\nearned {}\neras closed {}\n\
+		 journal entries {}\nchain {}\n",
 		findings.tasks,
 		findings.done,
 		findings.available,
@@ -125,7 +125,12 @@ fn text(findings: &Findings) -> String {
 		findings.spent,
 		findings.earned,
 		findings.eras,
-		if findings.with_chain { "looked at" } else { "not looked at" },
+		findings.entries,
+		if findings.with_chain {
+			"looked at"
+		} else {
+			"not looked at"
+		},
 	);
 	for difference in &findings.differences {
 		let _ = writeln!(text, "difference: {difference}");

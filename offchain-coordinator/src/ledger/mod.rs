@@ -1,22 +1,26 @@
 //! Money: apps pay for tasks, miners earn by them, and the chain settles what is owed once an era.
 //!
-//! - [`purse`]: an app's money. Pure.
+//! - [`purse`]: an app's money. [`journal`]: the accounts, and each movement between them. Pure.
 //! - [`charge`]: a task's price is held when it is accepted, spent when it is done, given back when it comes
 //!   to nothing.
 //! - [`earn`]: what a miner has earned in each era, and the vouchers that say so.
 //! - [`chain`]: what is asked of the chain; [`node`] asks a node.
 //!   [`model`] is one in memory, for tests.
 //! - [`settle`]: closes eras, redeems channels, posts roots, allots.
-//! - [`reconcile`]: checks that the books add up. [`commands`]: what operators ask.
+//! - [`by_hand`]: settles on an operator's word.
+//! - [`reconcile`]: checks that the books add up. [`commands`], [`listing`]: what operators ask.
 //! - [`proof`]: the trees of closed eras, and proofs from them.
 //!
 //! The truth is in the store, and on the chain: what is here in memory is read again from there at any
 //! time.
 
+pub mod by_hand;
 pub mod chain;
 mod charge;
 pub mod commands;
 mod earn;
+pub mod journal;
+pub mod listing;
 mod metrics;
 pub mod model;
 pub mod node;

@@ -4,7 +4,7 @@ use super::chain::{ChainError, ChainResult, Facts, MoneyChain};
 use cuckoo_chain_client::{
 	Allotment, Call, ChainClient, Channel, Error, Settlement, SettlementAt, SettlementCall, Until,
 };
-use cuckoo_primitives::{voucher::ChannelId, AccountId, EraIndex};
+use cuckoo_primitives::{voucher::ChannelId, AccountId, EraIndex, H256};
 use futures::future::BoxFuture;
 use sp_core::{sr25519, Pair as _};
 use std::{future::Future, time::Duration};
@@ -53,6 +53,12 @@ impl Node {
 			key: None,
 			client: Mutex::new(None),
 		}
+	}
+
+	/// The chain's genesis.
+	pub async fn genesis(&self) -> ChainResult<H256> {
+		let genesis = |client: ChainClient| async move { Ok(client.genesis_hash()) };
+		self.with(READ, genesis).await
 	}
 
 	async fn client(&self) -> ChainResult<ChainClient> {

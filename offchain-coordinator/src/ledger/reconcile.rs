@@ -2,6 +2,7 @@
 
 use super::{
 	chain::{ChainError, MoneyChain},
+	journal::Account,
 	Payer,
 };
 use crate::store::{Books, EraState, Store, StoreError};
@@ -11,7 +12,7 @@ use cuckoo_primitives::{
 	AccountId, Balance, EraIndex,
 };
 use serde::Serialize;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What came of a check.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
@@ -30,6 +31,8 @@ pub struct Findings {
 	pub earned: Amount,
 	/// How many closed eras there are in which something was earned.
 	pub eras: u64,
+	/// How many entries the journal has.
+	pub entries: u64,
 	/// Whether the chain was looked at too.
 	pub with_chain: bool,
 	/// What does not add up, each as a sentence. Empty if all is well.
@@ -74,6 +77,7 @@ pub async fn check(
 		spent: sum(purses().map(|purse| purse.spent)),
 		earned: sum(books.earnings.values().map(|row| row.amount)),
 		eras: books.eras.len() as u64,
+		entries: books.entries,
 		with_chain: chain.is_some(),
 		differences,
 	})
@@ -142,6 +146,68 @@ fn differences(books: &Books) -> Vec<String> {
 		};
 		if tree(books, *era) != Some(root) {
 			found.push(format!("the root of era {era} is not that of its earnings"));
+		}
+	}
+	found.extend(against_journal(books));
+	found
+}
+
+/// What every account of the journal has, by the other tables. Those of which nothing else tells are not
+/// in it.
+fn expected(books: &Books) -> BTreeMap<Account, Balance> {
+	let mut expected = BTreeMap::new();
+	for (payer, row) in &books.purses {
+		let purse = row.purse;
+		let amounts = [purse.available(), purse.held, purse.spent];
+		expected.extend(Account::of_payer(payer).into_iter().zip(amounts));
+	}
+	let mut pay: Balance = 0;
+	for ((era, miner), row) in &books.earnings {
+		let (era, miner) = (*era, miner.clone());
+		pay = pay.saturating_add(row.amount);
+		expected.insert(Account::Earned { miner, era }, row.amount);
+		if books
+			.eras
+			.get(&era)
+			.is_some_and(|row| row.state == EraState::Posted)
+		{
+			let settled = expected.entry(Account::Settled(era)).or_default();
+			*settled = settled.saturating_add(row.amount);
+		}
+	}
+	expected.insert(Account::Pay, pay);
+	expected
+}
+
+/// What of the journal does not balance, or is not what the other tables say.
+fn against_journal(books: &Books) -> Vec<String> {
+	let mut found = Vec::new();
+	let total = books.journal.total();
+	if total.debits != total.credits {
+		found.push(format!(
+			"the journal does not balance: {} was debited, and {} credited",
+			total.debits, total.credits
+		));
+	}
+	let expected = expected(books);
+	let told = |account: &Account| {
+		let is_told = !matches!(
+			account,
+			Account::Outside | Account::Pool | Account::Audit | Account::Burned
+		);
+		is_told.then(|| expected.get(account).copied().unwrap_or(0))
+	};
+	let booked = books.journal.iter().map(|(account, _)| account);
+	let accounts: BTreeSet<&Account> = booked.chain(expected.keys()).collect();
+	for account in accounts {
+		match (books.journal.balance(account), told(account)) {
+			// A coordinator that settles for more than apps have paid puts in its own.
+			(None, _) if *account == Account::Outside => {},
+			(None, _) => found.push(format!("{account} is overdrawn in the journal")),
+			(Some(booked), Some(told)) if booked != told => found.push(format!(
+				"{account} has {booked} by the journal, and {told} by the other tables"
+			)),
+			_ => {},
 		}
 	}
 	found

@@ -6,10 +6,11 @@
 
 use super::{
 	chain::{ChainError, Facts, MoneyChain},
+	journal::Fee,
 	lock, WORTHWHILE,
 };
 use crate::{
-	coordinator::{internal, Coordinator, Result},
+	coordinator::{failed_inside, internal, Coordinator, Result},
 	store::{EraRow, EraState},
 };
 use cuckoo_chain_client::{Channel, SettlementCall};
@@ -24,10 +25,10 @@ use std::sync::Arc;
 const TURN_MS: u64 = 120_000;
 
 /// Calls of one transaction.
-const CALLS: usize = 32;
+pub(super) const CALLS: usize = 32;
 
 /// Channels that are looked at in one pass: of more, in turn.
-const CHANNELS: u32 = 256;
+pub(super) const CHANNELS: u32 = 256;
 
 /// Miners that an allotment is looked for in one pass.
 const MINERS: usize = 10_000;
@@ -43,7 +44,7 @@ const ALLOT_AGAIN_MS: u64 = 60_000;
 
 /// What is to be done for a closed era.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Next {
+pub(super) enum Next {
 	/// Its root is posted.
 	Posted,
 	/// Another root is posted: somebody else settles with this operator's account.
@@ -60,7 +61,7 @@ enum Next {
 }
 
 /// What is to be done for a closed era with this root, by what the chain says.
-fn next(era: EraIndex, root: Root, posted: Option<Root>, facts: &Facts) -> Next {
+pub(super) fn next(era: EraIndex, root: Root, posted: Option<Root>, facts: &Facts) -> Next {
 	match posted {
 		Some(posted) if posted == root => Next::Posted,
 		Some(_) => Next::Foreign,
@@ -186,7 +187,7 @@ impl Pass<'_> {
 	async fn step(&mut self, era: EraIndex, root: Root) -> Result<bool> {
 		let posted = self.posted(era).await?;
 		match next(era, root, posted, &self.facts) {
-			Next::Posted => self.end(era, EraState::Posted).await,
+			Next::Posted => self.end_posted(era, root).await,
 			Next::Foreign => {
 				tracing::error!(
 					era, ?root, ?posted,
@@ -202,7 +203,9 @@ impl Pass<'_> {
 					"it is too late to settle this era: its miners claim their vouchers"
 				);
 				self.coordinator.metrics().money().missed.inc();
-				self.end(era, EraState::Missed).await
+				let noted = self.coordinator.store().put_missed(era).await;
+				noted.map_err(internal)?;
+				Ok(true)
 			},
 			Next::Short { fee } => {
 				tracing::warn!(
@@ -219,7 +222,7 @@ impl Pass<'_> {
 				if self.posted(era).await? != Some(root) {
 					return Ok(false);
 				}
-				self.end(era, EraState::Posted).await
+				self.end_posted(era, root).await
 			},
 		}
 	}
@@ -229,10 +232,13 @@ impl Pass<'_> {
 		Ok(settled.map_err(super::away)?.map(|settled| settled.root))
 	}
 
-	async fn end(&self, era: EraIndex, state: EraState) -> Result<bool> {
-		let noted = self.coordinator.store().put_era_state(era, state).await;
+	async fn end_posted(&self, era: EraIndex, root: Root) -> Result<bool> {
+		// By the split of now, which is that of the settlement unless governance has just changed it.
+		let fee = Fee::new(&self.facts.split, root).ok_or_else(|| failed_inside(&"no fee"))?;
+		let now_ms = self.coordinator.now_ms();
+		let noted = self.coordinator.store().put_posted(era, fee, now_ms).await;
 		noted.map_err(internal)?;
-		tracing::info!(era, state = state.name(), "an era is settled");
+		tracing::info!(era, owed = %Amount(root.node.sum), "an era is settled");
 		Ok(true)
 	}
 
@@ -409,7 +415,7 @@ impl Pass<'_> {
 }
 
 /// Whether a channel is to be redeemed now.
-fn is_worth_it(
+pub(super) fn is_worth_it(
 	channel: &Channel,
 	highest: Balance,
 	all: bool,

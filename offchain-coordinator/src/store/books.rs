@@ -1,13 +1,14 @@
 //! Everything that the store says of money, at one moment, to be checked against itself.
 
 use super::{
+	journal,
 	ledger::{closed, EraRow},
 	sql::{values, Dialect, Row, Sql},
 	Result, Store, StoreError,
 };
 use crate::{
 	coordinator::{self, Coordinator},
-	ledger::{Payer, Purse},
+	ledger::{journal::Balances, Payer, Purse},
 };
 use codec::Decode;
 use cuckoo_primitives::{sum_tree::Leaf, voucher::ChannelId, AccountId, Balance, EraIndex, H256};
@@ -60,7 +61,7 @@ pub struct Books {
 	pub costs: BTreeMap<Payer, Costs>,
 	/// What those that are done have earned, by era and miner.
 	pub pay: BTreeMap<(EraIndex, AccountId), Balance>,
-	/// Tasks whose state does not fit whether they were earned for.
+	/// Tasks whose state does not fit whether they were earned for, and entries that cannot be read.
 	pub odd: Vec<String>,
 	/// The purses.
 	pub purses: BTreeMap<Payer, PurseRow>,
@@ -70,6 +71,10 @@ pub struct Books {
 	pub eras: BTreeMap<EraIndex, EraRow>,
 	/// The last that is closed.
 	pub closed: Option<EraIndex>,
+	/// How many entries the journal has.
+	pub entries: u64,
+	/// What they add up to, by account.
+	pub journal: Balances,
 }
 
 impl Books {
@@ -145,7 +150,7 @@ fn purse_row(row: &Row) -> Result<(Payer, PurseRow)> {
 }
 
 /// Reads everything, in a transaction that sees one moment.
-fn read(sql: &mut dyn Sql) -> Result<Books> {
+pub(super) fn read(sql: &mut dyn Sql) -> Result<Books> {
 	let mut books = Books {
 		genesis: meta(sql, "genesis")?,
 		operator: meta(sql, "operator")?,
@@ -167,6 +172,7 @@ fn read(sql: &mut dyn Sql) -> Result<Books> {
 	books
 		.eras
 		.extend(eras.into_iter().map(|row| (row.era, row)));
+	(books.entries, books.journal) = journal::balances(sql, &mut books.odd)?;
 	let mut last: i64 = -1;
 	loop {
 		let query = "SELECT seq, id, state, payer, price, pay, miner, earned_era FROM tasks \
@@ -182,15 +188,30 @@ fn read(sql: &mut dyn Sql) -> Result<Books> {
 	}
 }
 
-/// Everything that the store says of money, also while a coordinator runs on it.
-pub(crate) fn books(sql: &mut dyn Sql) -> Result<Books> {
+/// Reads something at one moment, also while a coordinator runs on the store.
+fn at_once<T>(sql: &mut dyn Sql, read: impl FnOnce(&mut dyn Sql) -> Result<T>) -> Result<T> {
 	sql.batch(match sql.dialect() {
 		Dialect::Sqlite => "BEGIN",
 		Dialect::Postgres => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
 	})?;
-	let books = read(sql);
+	let found = read(sql);
 	sql.rollback();
-	books
+	found
+}
+
+/// Everything that the store says of money, also while a coordinator runs on it.
+pub(crate) fn books(sql: &mut dyn Sql) -> Result<Books> {
+	at_once(sql, read)
+}
+
+/// The sums of the journal by account, also while a coordinator runs on the store.
+pub(crate) fn balances(sql: &mut dyn Sql) -> Result<Balances> {
+	let mut odd = Vec::new();
+	let (_, balances) = at_once(sql, |sql| journal::balances(sql, &mut odd))?;
+	match odd.is_empty() {
+		true => Ok(balances),
+		false => Err(StoreError::Corrupt("journal")),
+	}
 }
 
 impl Coordinator {

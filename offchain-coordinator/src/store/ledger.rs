@@ -2,20 +2,24 @@
 //! transaction of what it belongs to, so that both happen or neither.
 
 use super::{
+	journal::{self, post},
 	rows::{stored_ms, TaskRow},
 	sql::{scale, values, Row, Sql},
 	Result, Store, StoreError,
 };
 use crate::{
 	clock::UnixMs,
-	ledger::{Payer, Purse, PurseBroken},
+	ledger::{
+		journal::{Entry, Fee},
+		Payer, Purse, PurseBroken,
+	},
 };
 use codec::{Decode, Encode};
 use cuckoo_coordinator_api::task::TaskState;
 use cuckoo_primitives::{
 	sum_tree::{Leaf, Root},
 	voucher::{ChannelId, ChannelLedger, ChannelVoucher, VoucherFault},
-	AccountId, Balance, EraIndex, WorkerSignature,
+	AccountId, Balance, EraIndex, WorkerSignature, H256,
 };
 
 /// Where `meta` has the last era that is closed.
@@ -196,6 +200,8 @@ pub(super) struct Hold<'a> {
 	purse: Purse,
 	/// What the purse had spent before it came here.
 	before: Option<Balance>,
+	/// By how much the voucher is higher than what was paid in.
+	raised: Balance,
 	is_higher: bool,
 }
 
@@ -215,6 +221,7 @@ pub(super) fn hold<'a>(
 		spent: first,
 	};
 	let mut purse = found.unwrap_or(begin);
+	let paid_in = purse.paid_in;
 	let mut is_higher = false;
 	if let Some(taken) = voucher {
 		is_higher = found.is_none() || taken.voucher.cumulative > purse.paid_in;
@@ -238,6 +245,7 @@ pub(super) fn hold<'a>(
 		voucher,
 		purse,
 		before: found.is_none().then_some(first),
+		raised: purse.paid_in.saturating_sub(paid_in),
 		is_higher,
 	}))
 }
@@ -261,8 +269,9 @@ fn check_voucher(
 }
 
 impl Hold<'_> {
-	/// Writes it.
-	pub(super) fn put(self, sql: &mut dyn Sql) -> Result<()> {
+	/// Writes it, for this task.
+	pub(super) fn put(self, sql: &mut dyn Sql, task: &TaskRow) -> Result<()> {
+		self.book(sql, task)?;
 		if let Some(before) = self.before {
 			let channel = match self.payer {
 				Payer::Account(_) => None,
@@ -295,6 +304,20 @@ impl Hold<'_> {
 	}
 }
 
+impl Hold<'_> {
+	fn book(&self, sql: &mut dyn Sql, task: &TaskRow) -> Result<()> {
+		let at_ms = task.updated_ms;
+		if let Payer::Channel(channel) = *self.payer {
+			let begin = Entry::channel(channel, self.before.unwrap_or(0));
+			post(sql, &begin, at_ms)?;
+			let voucher = Entry::voucher(channel, self.purse.paid_in, self.raised);
+			post(sql, &voucher, at_ms)?;
+		}
+		let hold = Entry::hold(task.seq, task.id, self.payer, task.terms.price.0);
+		post(sql, &hold, at_ms)
+	}
+}
+
 /// A task that somebody pays for has ended: what was held for it is spent and its miner has earned, or it
 /// is given back. `now` is the era of the last finalized block, without which nothing can be earned.
 pub(super) fn end(
@@ -307,13 +330,18 @@ pub(super) fn end(
 	};
 	let price = task.terms.price.0;
 	let mut purse = find(sql, &payment.payer)?.ok_or(StoreError::Corrupt("purse"))?;
+	let (number, at_ms) = (task.seq, task.updated_ms);
 	if task.state != TaskState::Done {
 		purse.give_back(price)?;
 		put(sql, &payment.payer, &purse)?;
+		let back = Entry::back(number, task.id, &payment.payer, price);
+		post(sql, &back, at_ms)?;
 		return Ok(None);
 	}
 	purse.spend(price)?;
 	put(sql, &payment.payer, &purse)?;
+	let spend = Entry::spend(number, task.id, &payment.payer, price);
+	post(sql, &spend, at_ms)?;
 	let now = now.ok_or(StoreError::Corrupt("era"))?;
 	let miner = task.miner.as_ref().ok_or(StoreError::Corrupt("miner"))?;
 	// No voucher is ever signed over more for an era that is closed.
@@ -339,6 +367,8 @@ pub(super) fn end(
 			scale(&(0 as Balance))
 		],
 	)?;
+	let earn = Entry::earn(number, task.id, miner.clone(), era, payment.pay.0);
+	post(sql, &earn, at_ms)?;
 	Ok(Some(Earned {
 		miner: miner.clone(),
 		era,
@@ -381,9 +411,29 @@ pub(super) fn forget(sql: &mut dyn Sql, removed: &Row) -> Result<()> {
 	Ok(())
 }
 
-/// Adds to an app's balance. Gives what it then has.
-pub(crate) fn credit(sql: &mut dyn Sql, app: &str, amount: Balance) -> Result<Purse> {
+/// What is credited to an app's balance.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Credit<'a> {
+	/// To whom, by the app's id.
+	pub app: &'a str,
+	/// How much.
+	pub amount: Balance,
+	/// What for: of each reference there is one credit.
+	pub reference: &'a str,
+}
+
+/// Adds to an app's balance. Gives what it then has; `None` if there was a credit of this reference.
+pub(crate) fn credit(sql: &mut dyn Sql, credit: &Credit, now_ms: UnixMs) -> Result<Option<Purse>> {
+	let Credit {
+		app,
+		amount,
+		reference,
+	} = *credit;
 	let payer = Payer::Account(app.to_owned());
+	let entry = Entry::credit(reference, &payer, amount);
+	if journal::is_booked(sql, &entry.key)? {
+		return Ok(None);
+	}
 	let nothing = scale(&(0 as Balance));
 	sql.execute(
 		"INSERT INTO purses (payer, paid_in, held, spent, forgotten) VALUES ($1, $2, $2, $2, $2) \
@@ -393,7 +443,8 @@ pub(crate) fn credit(sql: &mut dyn Sql, app: &str, amount: Balance) -> Result<Pu
 	let mut purse = find(sql, &payer)?.ok_or(StoreError::Corrupt("purse"))?;
 	purse.credit(amount)?;
 	put(sql, &payer, &purse)?;
-	Ok(purse)
+	post(sql, &entry, now_ms)?;
+	Ok(Some(purse))
 }
 
 /// An app's money.
@@ -445,18 +496,20 @@ fn close_eras(sql: &mut dyn Sql, last: EraIndex) -> Result<()> {
 	put_meta(sql, CLOSED_KEY, &last)
 }
 
+/// Brings a closed era to its end. Whether this did.
+fn end_era(sql: &mut dyn Sql, era: EraIndex, state: EraState) -> Result<bool> {
+	let changed = sql.execute(
+		"UPDATE eras SET state = $1 WHERE era = $2 AND state = 'closed'",
+		values![state.name(), era],
+	)?;
+	Ok(changed == 1)
+}
+
 impl Store {
 	/// The money of an app with an API key.
 	pub async fn balance(&self, app: &str) -> Result<Purse> {
 		let app = app.to_owned();
 		self.read(move |sql| balance(sql, &app)).await
-	}
-
-	/// Adds to an app's balance.
-	pub async fn credit(&self, app: &str, amount: Balance) -> Result<Purse> {
-		let app = app.to_owned();
-		self.write(move |sql| credit(sql, &app, amount), |_| {})
-			.await
 	}
 
 	/// Whether anybody has ever paid here.
@@ -568,6 +621,23 @@ impl Store {
 		self.write(move |sql| close_eras(sql, last), |()| {}).await
 	}
 
+	/// The eras up to this one that are not closed, and in which something was earned.
+	pub async fn eras_to_close(&self, last: EraIndex) -> Result<Vec<EraIndex>> {
+		let work = move |sql: &mut dyn Sql| {
+			let after = closed(sql)?.map_or(-1, i64::from);
+			let query =
+				"SELECT DISTINCT era FROM earnings WHERE era > $1 AND era <= $2 ORDER BY era";
+			sql.rows(query, values![after, last], |row| row.get("era"))
+		};
+		self.read(work).await
+	}
+
+	/// The operator and the chain whose store this is, once it has been used.
+	pub async fn owner(&self) -> Result<Option<(AccountId, H256)>> {
+		let work = |sql: &mut dyn Sql| Ok(meta(sql, "operator")?.zip(meta(sql, "genesis")?));
+		self.read(work).await
+	}
+
 	/// One closed era.
 	pub async fn era(&self, era: EraIndex) -> Result<Option<EraRow>> {
 		let query = "SELECT * FROM eras WHERE era = $1";
@@ -594,11 +664,23 @@ impl Store {
 		self.execute(query, vec![scale(&root), era.into()]).await
 	}
 
-	/// Notes where a closed era stands.
-	pub async fn put_era_state(&self, era: EraIndex, state: EraState) -> Result<()> {
-		let query = "UPDATE eras SET state = $1 WHERE era = $2";
-		self.execute(query, vec![state.name().into(), era.into()])
-			.await
+	/// Notes that a closed era is posted, and what it has cost. Once: an era that is noted stays so.
+	pub async fn put_posted(&self, era: EraIndex, fee: Fee, now_ms: UnixMs) -> Result<()> {
+		let work = move |sql: &mut dyn Sql| {
+			if end_era(sql, era, EraState::Posted)? {
+				for entry in fee.entries(era) {
+					post(sql, &entry, now_ms)?;
+				}
+			}
+			Ok(())
+		};
+		self.write(work, |()| {}).await
+	}
+
+	/// Notes that it is too late to post a closed era.
+	pub async fn put_missed(&self, era: EraIndex) -> Result<()> {
+		let work = move |sql: &mut dyn Sql| end_era(sql, era, EraState::Missed).map(|_| ());
+		self.write(work, |()| {}).await
 	}
 
 	/// Notes that so many leaves, from the first on, were claimed.

@@ -2,9 +2,11 @@
 //! PostgreSQL; it is applied once, in order, and noted with its hash in the table `migrations`.
 
 use super::{
+	journal,
 	sql::{values, Dialect, Sql},
 	Result, StoreError,
 };
+use crate::clock::Clock;
 
 /// A migration's name and its SQL.
 type Migration = (&'static str, &'static str);
@@ -27,7 +29,18 @@ const ALL: &[Migration] = &[
 		"0004_ledger",
 		include_str!("../../migrations/0004_ledger.sql"),
 	),
+	(
+		"0005_journal",
+		include_str!("../../migrations/0005_journal.sql"),
+	),
 ];
+
+/// What follows a migration's SQL, by its name.
+type Step = (&'static str, fn(&mut dyn Sql) -> Result<()>);
+
+const STEPS: &[Step] = &[("0005_journal", |sql| {
+	journal::open(sql, Clock::System.now_ms())
+})];
 
 /// What PostgreSQL calls otherwise, in the order in which it is replaced.
 const POSTGRES: &[(&str, &str)] = &[
@@ -36,6 +49,7 @@ const POSTGRES: &[(&str, &str)] = &[
 		"BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY",
 	),
 	(" INTEGER", " BIGINT"),
+	(" COLLATE BINARY", " COLLATE \"C\""),
 	(" BLOB", " BYTEA"),
 	(") STRICT, WITHOUT ROWID;", ");"),
 	(") STRICT;", ");"),
@@ -50,6 +64,23 @@ const TABLE: &str = "CREATE TABLE IF NOT EXISTS migrations (
 /// Brings the tables to the present version, all in one transaction; refuses those of a newer one.
 pub fn migrate(sql: &mut dyn Sql) -> Result<()> {
 	migrate_to(sql, ALL)
+}
+
+/// Refuses tables that are not of the present version.
+pub fn check(sql: &mut dyn Sql) -> Result<()> {
+	let query = "SELECT name FROM migrations ORDER BY number";
+	let applied = sql.rows(query, &[], |row| row.get::<String>("name"))?;
+	let mut present = ALL.iter().map(|(name, _)| *name);
+	if applied.iter().map(String::as_str).eq(present.clone()) {
+		return Ok(());
+	}
+	let (stored, own) = (applied.last(), present.next_back().unwrap_or_default());
+	let stored = stored.map_or("nothing", String::as_str);
+	let text = format!(
+		"it is at {stored}, and this program at {own}: they must be of one version; a coordinator that is \
+		 started brings its store to its own"
+	);
+	Err(StoreError::Migration(text.into()))
 }
 
 fn migrate_to(sql: &mut dyn Sql, all: &[Migration]) -> Result<()> {
@@ -87,6 +118,9 @@ fn apply(sql: &mut dyn Sql, all: &[Migration]) -> Result<()> {
 			None => {
 				let text = translated(text, sql.dialect());
 				sql.batch(&text).map_err(|error| failed(name, error))?;
+				for (_, step) in STEPS.iter().filter(|(of, _)| of == name) {
+					step(sql).map_err(|error| failed(name, error))?;
+				}
 				sql.execute(
 					"INSERT INTO migrations (number, name, hash) VALUES ($1, $2, $3)",
 					values![number as i64 + 1, *name, hash.as_bytes().as_slice()],

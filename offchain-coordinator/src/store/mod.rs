@@ -14,6 +14,7 @@
 mod apps;
 mod books;
 mod history;
+mod journal;
 mod ledger;
 mod migrations;
 mod operations;
@@ -33,11 +34,13 @@ mod tests;
 mod webhooks;
 mod writer;
 
-pub(crate) use books::books;
+pub(crate) use books::{balances, books};
 pub use books::{Books, Costs, EarningsRow, PurseRow};
 pub use history::Past;
+pub(crate) use journal::entries;
+pub use journal::{Booked, Of};
 pub(crate) use ledger::{balance, credit};
-pub use ledger::{ChannelRow, Earned, EraRow, EraState, Short, TakenVoucher};
+pub use ledger::{ChannelRow, Credit, Earned, EraRow, EraState, Short, TakenVoucher};
 pub use peers::{Change, News, Notice, Taken};
 pub use postgres::PASSWORD_VARIABLE;
 pub use retention::{Removed, BATCH as RETENTION_BATCH};
@@ -179,6 +182,23 @@ impl Place {
 		}
 	}
 
+	/// Opens a connection to a store that is there and of the present version, also beside a coordinator
+	/// that runs on it.
+	pub(crate) fn connect_beside(&self) -> Result<Box<dyn Sql>> {
+		if let Self::Directory(directory) = self {
+			if !directory.join(FILE_NAME).exists() {
+				let text = format!(
+					"there is no {FILE_NAME} in {}: name the coordinator's folder by --data-dir",
+					directory.display()
+				);
+				return Err(StoreError::Database(text.into()));
+			}
+		}
+		let mut connection = self.connect()?;
+		migrations::check(&mut *connection)?;
+		Ok(connection)
+	}
+
 	/// Opens a connection to write, and brings the store to the present version. On SQLite, only for
 	/// whoever has the data directory to itself.
 	pub(crate) fn connect_and_migrate(&self) -> Result<Box<dyn Sql>> {
@@ -304,6 +324,30 @@ impl Store {
 			commits,
 			instance: opened.instance,
 			inbox,
+			pauses: None,
+		})
+	}
+
+	/// Opens a store that is there and of the present version, also beside a coordinator that runs on it:
+	/// as an outsider, which has no tasks.
+	pub async fn open_beside(place: &Place) -> Result<Self> {
+		let at = place.clone();
+		let connect = move || Ok([at.connect_beside()?, at.connect_beside()?]);
+		let opened: Result<[Box<dyn Sql>; 2]> = match tokio::task::spawn_blocking(connect).await {
+			Ok(opened) => opened,
+			Err(_) => Err(StoreError::Closed),
+		};
+		let [writer, reader] = opened?;
+		let commits = Commits::default();
+		let engine = Engine::Threads {
+			readers: Readers::spawn(vec![reader])?,
+			writer: Writer::spawn(writer, commits.clone(), Arc::default())?,
+		};
+		Ok(Self {
+			engine: Arc::new(engine),
+			commits,
+			instance: None,
+			inbox: Arc::default(),
 			pauses: None,
 		})
 	}

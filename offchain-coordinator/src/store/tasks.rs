@@ -292,9 +292,6 @@ fn submit(sql: &mut dyn Sql, new: &NewTask, now_ms: UnixMs) -> Result<Submitted>
 	let Some(row) = inserted else {
 		return Ok(Submitted::IdTaken);
 	};
-	if let Some(hold) = hold {
-		hold.put(sql)?;
-	}
 	let task = TaskRow {
 		seq: row.get("seq")?,
 		id: new.id,
@@ -315,6 +312,9 @@ fn submit(sql: &mut dyn Sql, new: &NewTask, now_ms: UnixMs) -> Result<Submitted>
 		instance: None,
 		terms: new.terms.clone(),
 	};
+	if let Some(hold) = hold {
+		hold.put(sql, &task)?;
+	}
 	sql.tell(notice(&task));
 	Ok(Submitted::Accepted(task))
 }

@@ -1,5 +1,6 @@
 use super::*;
 
+mod journal;
 mod on_postgres;
 use std::{sync::mpsc, time::Duration};
 use tokio::sync::oneshot;

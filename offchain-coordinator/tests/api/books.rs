@@ -509,7 +509,7 @@ async fn the_books_add_up_however_often_the_coordinator_is_killed() {
 	std::fs::create_dir(&data).unwrap();
 	let key = with_keys(&data, |keys| {
 		let key = keys.create("app", Limits::default(), 1).unwrap();
-		keys.credit("app", 100 * CUC).unwrap();
+		keys.credit("app", 100 * CUC, None, 1).unwrap();
 		key.reveal()
 	});
 	let mut process = Process::start(folder);

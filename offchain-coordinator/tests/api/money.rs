@@ -17,7 +17,7 @@ use cuckoo_primitives::{
 };
 use jsonrpsee::http_client::{HeaderMap, HeaderValue, HttpClient, HttpClientBuilder};
 use offchain_coordinator::{
-	keys::Limits,
+	keys::{KeysError, Limits},
 	ledger::{
 		self,
 		model::{Fate, Model},
@@ -33,12 +33,12 @@ use sp_core::Pair;
 use std::{path::Path, sync::Arc, time::Duration};
 
 /// What every task here costs: 16 x 16 pixels, 4 steps.
-const PRICE: Balance = 1_024;
+pub const PRICE: Balance = 1_024;
 
 /// Its miner's part.
-const PAY: Balance = 768;
+pub const PAY: Balance = 768;
 
-fn settings() -> Settings {
+pub fn settings() -> Settings {
 	Settings {
 		prices: Prices {
 			default: 1_000_000,
@@ -73,7 +73,7 @@ fn allot(chain: &Model, miner: &str, amount: Balance) {
 }
 
 /// The coordinator sees the chain as it is now.
-async fn see(server: &Server, chain: &Model) {
+pub async fn see(server: &Server, chain: &Model) {
 	let (block, era) = {
 		let mut state = chain.state();
 		state.block += 1;
@@ -97,7 +97,7 @@ pub async fn start_with(directory: &Path, chain: &Model, settings: Settings) -> 
 }
 
 /// A miner that is connected, and whose allotment was read.
-async fn connect(server: &Server, chain: &Model, name: &str) -> TestMiner {
+pub async fn connect(server: &Server, chain: &Model, name: &str) -> TestMiner {
 	let miner = TestMiner::connect(server, name).await;
 	see(server, chain).await;
 	miner
@@ -108,7 +108,7 @@ pub async fn app(server: &Server, directory: &Path, name: &str, amount: Balance)
 	let key = with_keys(directory, |keys| {
 		let key = keys.create(name, Limits::default(), 1).unwrap();
 		if amount > 0 {
-			keys.credit(name, amount).unwrap();
+			keys.credit(name, amount, None, 1).unwrap();
 		}
 		key.reveal()
 	});
@@ -129,11 +129,11 @@ fn money(balance: Balance, held: Balance, spent: Balance) -> AccountStatus {
 	}
 }
 
-async fn pay_from(client: &HttpClient, prompt: &str) -> TaskStatus {
+pub async fn pay_from(client: &HttpClient, prompt: &str) -> TaskStatus {
 	client.task_submit(request(prompt), None).await.unwrap()
 }
 
-fn voucher(channel: ChannelId, cumulative: Balance, signer: &str) -> ChannelPayment {
+pub fn voucher(channel: ChannelId, cumulative: Balance, signer: &str) -> ChannelPayment {
 	let voucher = ChannelVoucher {
 		coordinator: account("coordinator"),
 		channel,
@@ -146,7 +146,7 @@ fn voucher(channel: ChannelId, cumulative: Balance, signer: &str) -> ChannelPaym
 	}
 }
 
-fn by(payment: ChannelPayment) -> Option<SubmitOptions> {
+pub fn by(payment: ChannelPayment) -> Option<SubmitOptions> {
 	Some(SubmitOptions {
 		payment: Some(payment),
 		..SubmitOptions::default()
@@ -159,7 +159,7 @@ async fn refused(server: &Server, options: Option<SubmitOptions>) -> ApiError {
 }
 
 /// Does the next task; gives what the miner was told.
-async fn work(miner: &TestMiner) -> SubmitReply {
+pub async fn work(miner: &TestMiner) -> SubmitReply {
 	let work = miner.work().await;
 	assert_eq!(work.pay, Amount(PAY));
 	let picture = png(16, 16, 1);
@@ -214,7 +214,13 @@ async fn a_task_with_a_price_is_taken_only_with_what_pays_for_it() {
 	let error = api_error(poor.task_submit(request("one"), None).await.unwrap_err());
 	assert_eq!(error.code, ErrorCode::BalanceTooLow);
 	assert_eq!(error.subject.as_deref(), Some("balance=1023 price=1024"));
-	with_keys(directory.path(), |keys| keys.credit("poor", 1).unwrap());
+	with_keys(directory.path(), |keys| {
+		keys.credit("poor", 1, Some("invoice 1"), 1).unwrap();
+		let again = keys.credit("poor", 1, Some("invoice 1"), 1).unwrap_err();
+		assert!(matches!(again, KeysError::Credited(_)), "{again}");
+		let empty = keys.credit("poor", 1, Some(""), 1).unwrap_err();
+		assert!(matches!(empty, KeysError::Reference), "{empty}");
+	});
 	let task = pay_from(&poor, "one").await;
 	assert_eq!(poor.account_status().await.unwrap(), money(0, PRICE, 0));
 	let cancelled = poor.task_cancel(task.id).await.unwrap();

@@ -2,7 +2,7 @@
 
 use super::{
 	book::{Entry, Party},
-	chain::Facts,
+	chain::{Facts, Windows},
 };
 use cuckoo_chain_client::SettlementCall;
 use cuckoo_coordinator_api::{
@@ -214,6 +214,24 @@ impl Era<'_> {
 
 /// So many eras before its end a leaf is not waited for any longer.
 const LAST_ERAS: EraIndex = 2;
+
+/// Which of all claims to send now: all once they bring this much together, and before that those whose
+/// time comes to an end. For those a quarter of the time is kept, so that a miner that is off for a while
+/// loses nothing.
+pub fn due(claims: Vec<Claim>, threshold: Balance, now: EraIndex, windows: &Windows) -> Vec<Claim> {
+	let sum = claims
+		.iter()
+		.fold(0, |sum: Balance, claim| sum.saturating_add(claim.amount.0));
+	if sum >= threshold {
+		return claims;
+	}
+	let margin = LAST_ERAS.max(windows.claim_eras / 4);
+	let ends = |claim: &Claim| {
+		let last = claim.era.saturating_add(windows.claim_eras);
+		now.saturating_add(margin) >= last
+	};
+	claims.into_iter().filter(ends).collect()
+}
 
 /// One call that gets money, or justice.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use super::{
 	book::{Book, Party, Source},
 	chain::{Facts, SettlementChain, Windows},
 	claim::carry_out,
-	era::{self, Kind, State},
+	era::{self, due, Claim, Kind, State},
 	store::Store,
 	survey::{survey, NoProof, Proofs},
 	tests::{account, open, party, record, view, voucher, worker, GENESIS},
@@ -441,7 +441,7 @@ async fn the_watcher_frees_what_is_settled() {
 	assert_eq!(refused, Some(Declined::NotKnown));
 	let chain = Fake::at(7, 50);
 	let gives = Gives::Honest(chain.clone());
-	let mut watcher = Watcher::new(purse.clone(), chain.clone(), gives, true);
+	let mut watcher = Watcher::new(purse.clone(), chain.clone(), gives, Some(0));
 	watcher.round(7).await.unwrap();
 	let promise = purse.promise(&first, now).unwrap();
 	let second = purse.promise(&verified(2, 30), now).err();
@@ -472,6 +472,85 @@ async fn the_watcher_frees_what_is_settled() {
 	chain.set(|chain| chain.now = 24);
 	watcher.round(24).await.unwrap();
 	assert!(purse.book(&party()).unwrap().eras.is_empty());
+}
+
+/// Below the threshold the watcher waits, and not for ever.
+#[tokio::test]
+async fn the_watcher_claims_from_the_threshold_on_and_before_it_is_too_late() {
+	let folder = tempfile::tempdir().unwrap();
+	let purse = Arc::new(open(folder.path(), &[]));
+	let chain = Fake::at(7, 1_000);
+	let gives = Gives::Honest(chain.clone());
+	let mut watcher = Watcher::new(purse.clone(), chain.clone(), gives, Some(50));
+	let got = || chain.set(|chain| chain.purse);
+	let era_of = |era: EraIndex, amount: Balance| {
+		let result = record(era as u8, amount);
+		purse.committed(&result);
+		let voucher = voucher(era, amount);
+		purse.receive(&result, Some(&voucher), &view(era)).unwrap();
+		purse.delivered(&result);
+		chain.settle(era, amount);
+		chain.set(|chain| chain.now = era + 1);
+	};
+	era_of(7, 20);
+	watcher.round(8).await.unwrap();
+	assert_eq!(got(), 0);
+	era_of(8, 29);
+	watcher.round(9).await.unwrap();
+	assert_eq!(got(), 0);
+	era_of(9, 1);
+	watcher.round(10).await.unwrap();
+	assert_eq!(got(), 50, "all at once");
+	era_of(10, 3);
+	let last = 10 + WINDOWS.claim_eras;
+	for now in 11..=last - 5 {
+		chain.set(|chain| chain.now = now);
+		watcher.round(now).await.unwrap();
+		assert_eq!(got(), 50, "in era {now}");
+	}
+	chain.set(|chain| chain.now = last - 4);
+	watcher.round(last - 4).await.unwrap();
+	assert_eq!(got(), 53);
+}
+
+proptest! {
+	/// Whatever is claimable when, each claim is sent in its time, none twice; and none is sent while all
+	/// together are below the threshold and have time.
+	#[test]
+	fn what_is_claimable_is_due_in_time(
+		amounts in prop::collection::vec((0u128..40, 1u32..6), 1..30),
+		threshold in 0u128..100,
+		claim_eras in 3u32..20,
+	) {
+		let windows = Windows { post_eras: 1, claim_eras };
+		let (mut open, mut done): (Vec<Claim>, BTreeSet<EraIndex>) = Default::default();
+		for now in 0..40 + claim_eras {
+			// Each era's can be claimed some eras after it, while there is time.
+			let ready = (0..).zip(&amounts).filter(|(era, (_, after))| {
+				era + after == now && *after < claim_eras
+			});
+			open.extend(ready.map(|(era, (amount, _))| Claim {
+				coordinator: account(10),
+				era,
+				kind: Kind::Leaf,
+				amount: Amount(*amount),
+				call: SettlementCall::FundReserve(0),
+			}));
+			let sent = due(open.clone(), threshold, now, &windows);
+			let sum: Balance = open.iter().map(|claim| claim.amount.0).sum();
+			if sum >= threshold {
+				prop_assert_eq!(&sent, &open);
+			}
+			for claim in &sent {
+				prop_assert!(done.insert(claim.era), "twice");
+				prop_assert!(now <= claim.era + claim_eras, "too late");
+				let ends = claim.era + claim_eras <= now + 2.max(claim_eras / 4);
+				prop_assert!(sum >= threshold || ends, "too early");
+			}
+			open.retain(|claim| !done.contains(&claim.era));
+		}
+		prop_assert!(open.is_empty(), "lost: {open:?}");
+	}
 }
 
 #[test]

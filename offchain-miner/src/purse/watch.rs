@@ -11,7 +11,7 @@ use super::{
 };
 use cuckoo_chain_client::Registry;
 use cuckoo_coordinator_api::Amount;
-use cuckoo_primitives::EraIndex;
+use cuckoo_primitives::{Balance, EraIndex};
 use std::{
 	collections::{BTreeMap, BTreeSet},
 	sync::Arc,
@@ -27,13 +27,13 @@ const GAP: Duration = Duration::from_secs(1);
 /// Least balance with which the daemon claims by itself, for the fees of many claims.
 const LEAST_BALANCE: u128 = cuckoo_primitives::CUC / 10;
 
-/// Watches until the registry ends. With `claims` it also claims what can be claimed.
+/// Watches until the registry ends. With `claims` it also claims what can be claimed, once that is so much.
 pub async fn run(
 	purse: Arc<Purse>,
 	chain: impl SettlementChain,
 	proofs: impl Proofs,
 	mut registry: watch::Receiver<Option<Arc<Registry>>>,
-	claims: bool,
+	claims: Option<Balance>,
 ) {
 	let mut questions = purse.questions();
 	let mut watcher = Watcher {
@@ -74,7 +74,8 @@ pub struct Watcher<C, P> {
 	purse: Arc<Purse>,
 	chain: C,
 	proofs: P,
-	claims: bool,
+	/// From what amount on to claim, if at all.
+	claims: Option<Balance>,
 	/// When each party's eras were looked at last, and in which era.
 	looked: BTreeMap<Party, (EraIndex, Instant)>,
 	/// What the user was told of eras.
@@ -85,7 +86,7 @@ pub struct Watcher<C, P> {
 
 impl<C: SettlementChain, P: Proofs> Watcher<C, P> {
 	/// One that has seen nothing yet.
-	pub fn new(purse: Arc<Purse>, chain: C, proofs: P, claims: bool) -> Self {
+	pub fn new(purse: Arc<Purse>, chain: C, proofs: P, claims: Option<Balance>) -> Self {
 		Self {
 			purse,
 			chain,
@@ -110,8 +111,8 @@ impl<C: SettlementChain, P: Proofs> Watcher<C, P> {
 				self.note(&party, &facts);
 			}
 		}
-		if self.claims && self.claimed != Some(era) {
-			self.claim().await?;
+		if let Some(threshold) = self.claims.filter(|_| self.claimed != Some(era)) {
+			self.claim(threshold).await?;
 			self.claimed = Some(era);
 		}
 		Ok(())
@@ -150,16 +151,21 @@ impl<C: SettlementChain, P: Proofs> Watcher<C, P> {
 		.map_err(|error| error.to_string())
 	}
 
-	/// Claims everything that can be claimed, if there is something to pay the fees with.
-	async fn claim(&self) -> Result<(), String> {
-		let mut claims = Vec::new();
+	/// Claims what is due, if there is something to pay the fees with.
+	async fn claim(&self, threshold: Balance) -> Result<(), String> {
+		let (mut claims, mut seen) = (Vec::new(), None);
 		for party in self.purse.parties() {
 			let Some(book) = self.purse.book(&party) else {
 				continue;
 			};
 			let survey = survey(&self.chain, &self.proofs, self.purse.store(), &book, true).await?;
 			claims.extend(era::claims(&party, &survey.eras(&book), false));
+			seen = Some((survey.facts.now, survey.facts.windows));
 		}
+		let claims = match seen {
+			Some((now, windows)) => era::due(claims, threshold, now, &windows),
+			None => claims,
+		};
 		if claims.is_empty() {
 			return Ok(());
 		}
