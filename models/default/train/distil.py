@@ -116,7 +116,7 @@ def main():
                 for a, b in zip(times[:place], times[1:]):
                     x = sampler.step(x, predict(pupil, x, a, words), a, b)
         else:
-            x = noised(clean, noise, alphas[torch.full((BATCH,), now)])
+            x = noised(clean, noise, torch.full((BATCH,), now), alphas)
         wanted = sampler.velocity_to(x, taught(x, words, now, middle, then), now, then)
         return F.mse_loss(predict(pupil, x, now, words), wanted)
 

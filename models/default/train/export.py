@@ -180,7 +180,7 @@ def write_configs(root, text):
         "prediction_type": "v_prediction",
         "thresholding": False,
         "timestep_spacing": "trailing",
-        "rescale_betas_zero_snr": True,
+        "rescale_betas_zero_snr": False,
     }
     write_json(root / "scheduler" / "scheduler_config.json", scheduler)
     graph = ["diffusers", "OnnxRuntimeModel"]

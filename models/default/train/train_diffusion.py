@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """Trains text encoder and UNet together on the latents -> diffusion.pt, tokenizer/.
 
-The target is v (Salimans and Ho 2022); the last timestep is noise alone (Lin et al. 2024), so that the
-first step of a picture, which decides most, is a trained one.
+The target is v (Salimans and Ho 2022). At the last timestep the input is noise alone, as a picture's
+first step gets it, not noise with a rest of the picture (Lin et al. 2024 rescale the betas for that;
+left as they are, every scheduler works).
 """
 
 import json
@@ -16,7 +17,7 @@ import torch.nn.functional as F
 import captions
 import networks
 
-STEPS = 16_000
+STEPS = 14_000
 BATCH = 24
 RATE, WARM_UP, FLAT = 1.0e-3, 200, 0.4
 KEEP = 0.998
@@ -29,16 +30,15 @@ NOISE_ALONE = 0.1  # part of the samples at the last timestep
 
 
 def alphas_cumprod():
-    """Stable Diffusion's, rescaled so that the last is 0, as diffusers does it."""
-    betas = torch.linspace(BETA_START**0.5, BETA_END**0.5, TRAIN_STEPS, dtype=torch.float64) ** 2
-    roots = torch.cumprod(1 - betas, 0).sqrt()
-    return ((roots - roots[-1]) * roots[0] / (roots[0] - roots[-1])) ** 2
+    """Stable Diffusion's."""
+    roots = torch.linspace(BETA_START**0.5, BETA_END**0.5, TRAIN_STEPS, dtype=torch.float64)
+    return torch.cumprod(1 - roots**2, 0)
 
 
 def timestep_chances(alphas):
     """Fewer samples where there is little noise: min-SNR weighting (Hang et al. 2023) as a
     probability."""
-    weights = torch.clamp(5 * (1 - alphas) / alphas.clamp(min=1e-9), max=1) ** 0.7 + 0.05
+    weights = torch.clamp(5 * (1 - alphas) / alphas, max=1) ** 0.7 + 0.05
     chances = (1 - NOISE_ALONE) * weights / weights.sum()
     chances[-1] += NOISE_ALONE
     return (chances / chances.sum()).numpy()
@@ -87,14 +87,18 @@ class Samples:
         return torch.from_numpy(clean), ids
 
 
-def noised(clean, noise, alpha):
-    alpha = alpha[:, None, None, None]
-    return alpha.sqrt() * clean + (1 - alpha).sqrt() * noise
+def noised(clean, noise, timesteps, alphas):
+    """What the UNet gets at these timesteps."""
+    alpha = alphas[timesteps]
+    alpha = torch.where(timesteps == TRAIN_STEPS - 1, torch.zeros(()), alpha)[:, None, None, None]
+    noisy = alpha.sqrt() * clean + (1 - alpha).sqrt() * noise
+    return noisy.contiguous(memory_format=torch.channels_last)
 
 
-def velocity(clean, noise, alpha):
-    alpha = alpha[:, None, None, None]
-    return alpha.sqrt() * noise - (1 - alpha).sqrt() * clean
+def velocity(clean, noisy, timesteps, alphas):
+    """The v from which a scheduler finds `clean` again."""
+    alpha = alphas[timesteps][:, None, None, None]
+    return (alpha.sqrt() * noisy - clean) / (1 - alpha).sqrt()
 
 
 def networks_for(samples):
@@ -116,11 +120,10 @@ def main():
         draws = loop.Draws(SEED, step)
         clean, ids = samples.batch(step, draws.numpy)
         timesteps = torch.from_numpy(draws.numpy.choice(TRAIN_STEPS, BATCH, p=chances))
-        noise, alpha = draws.normal(clean.shape), alphas[timesteps]
-        noisy = noised(clean, noise, alpha).contiguous(memory_format=torch.channels_last)
+        noisy = noised(clean, draws.normal(clean.shape), timesteps, alphas)
         with torch.autocast("cpu", torch.bfloat16):
             made = unet(noisy, timesteps, text(ids)[0])
-        return F.mse_loss(made.float(), velocity(clean, noise, alpha))
+        return F.mse_loss(made.float(), velocity(clean, noisy, timesteps, alphas))
 
     rate_of = lambda step: loop.cosine_rate(step, options.steps, RATE, WARM_UP, FLAT)
     if stage.run(options.steps, options.until, rate_of, loss_of, KEEP):

@@ -31,7 +31,7 @@ def load_pictures():
 
 def as_input(pictures):
     """Bytes, channels last, to [-1, 1]."""
-    x = torch.from_numpy(np.ascontiguousarray(pictures)).permute(0, 3, 1, 2)
+    x = torch.from_numpy(np.array(pictures)).permute(0, 3, 1, 2)
     return x.float().div(127.5).sub(1).contiguous(memory_format=torch.channels_last)
 
 
