@@ -27,6 +27,7 @@ def prepare():
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
     torch.use_deterministic_algorithms(True)
+    torch.utils.deterministic.fill_uninitialized_memory = False
 
 
 def cosine_rate(step, steps, peak, warm_up, flat=0.0, floor=0.01):
@@ -67,7 +68,7 @@ class Stage:
             {"params": [w for w in weights if w.ndim > 1], "weight_decay": decay},
             {"params": [w for w in weights if w.ndim <= 1], "weight_decay": 0.0},
         ]
-        self.optimizer = torch.optim.AdamW(groups, lr=rate, betas=betas)
+        self.optimizer = torch.optim.AdamW(groups, lr=rate, betas=betas, fused=True)
         self.step = 0
 
     def weights(self):
