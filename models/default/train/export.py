@@ -176,7 +176,7 @@ def write_configs(root, text):
         "trained_betas": None,
         "clip_sample": False,
         "set_alpha_to_one": True,
-        "steps_offset": 0,
+        "steps_offset": 1,
         "prediction_type": "v_prediction",
         "thresholding": False,
         "timestep_spacing": "trailing",
