@@ -70,6 +70,13 @@ def held_out():
     return [tuple(line.split(" ", 1)) for line in lines if line and not line.startswith("#")]
 
 
+def tells_held_out(colour, names):
+    """Whether a caption would have both words of a held-out pair, as "a green police car" has of
+    "green car"."""
+    words = {word for name in names for word in name.split()}
+    return any(colour == held and thing in words for held, thing in held_out())
+
+
 def colour_in(name):
     """(colour, rest) of a name such as "green apple"; None of others."""
     for word in name.split():

@@ -16,6 +16,7 @@ import torch.nn.functional as F
 
 import captions
 import networks
+import things
 
 STEPS = 14_000
 BATCH = 24
@@ -56,7 +57,8 @@ class Samples:
         self.vocab_size = len(self.tokenizer.get_vocab())
         self.cache = {}
         coloured = np.array([row["colour"] is not None for row in self.index])
-        self.kinds = [np.flatnonzero(~coloured), np.flatnonzero(coloured)]
+        telling = [things.tells_held_out(row["colour"], row["names"]) for row in self.index]
+        self.kinds = [np.flatnonzero(~coloured), np.flatnonzero(coloured & ~np.array(telling))]
         own = round(batch * OWN_COLOURS)
         self.counts = [own, batch - own]
         self.seed = seed
