@@ -59,7 +59,7 @@ def in_turn(seed, count, step, batch):
 class Stage:
     """A stage's modules, their running averages, and the optimizer; saved and loaded as one file."""
 
-    def __init__(self, name, modules, rate, decay, betas=(0.9, 0.99)):
+    def __init__(self, name, modules, rate, decay, fused=True, betas=(0.9, 0.99)):
         self.path = Path(f"{name}.checkpoint.pt")
         self.modules = modules
         self.averages = {key: copy.deepcopy(module).eval() for key, module in modules.items()}
@@ -68,7 +68,7 @@ class Stage:
             {"params": [w for w in weights if w.ndim > 1], "weight_decay": decay},
             {"params": [w for w in weights if w.ndim <= 1], "weight_decay": 0.0},
         ]
-        self.optimizer = torch.optim.AdamW(groups, lr=rate, betas=betas, fused=True)
+        self.optimizer = torch.optim.AdamW(groups, lr=rate, betas=betas, fused=fused)
         self.step = 0
 
     def weights(self):

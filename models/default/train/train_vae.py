@@ -70,7 +70,7 @@ def main():
     pictures, index = load_pictures()
     encoder = Encoder().to(memory_format=torch.channels_last)
     decoder = Decoder().to(memory_format=torch.channels_last)
-    stage = loop.Stage("vae", {"encoder": encoder, "decoder": decoder}, RATE, 1e-3)
+    stage = loop.Stage("vae", {"encoder": encoder, "decoder": decoder}, RATE, 1e-3, fused=False)
 
     def loss_of(step):
         draws = loop.Draws(SEED, step)
