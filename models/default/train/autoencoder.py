@@ -1,6 +1,8 @@
 """The VAE: pictures of 8n x 8n pixels to latents of n x n with 4 channels, and back.
 
 Latents have unit variance; as in Stable Diffusion 1, the graphs divide and multiply by SCALE.
+Most of the work is done at the latents' size, where a convolution is cheap: at 128 pixels both ways
+cost 0.9 billion multiplications.
 """
 
 import torch
@@ -26,21 +28,18 @@ class Residual(nn.Module):
 
 
 class Encoder(nn.Module):
-    def __init__(self, widths=(32, 96, 128)):
+    def __init__(self, widths=(48, 112)):
         super().__init__()
-        a, b, c = widths
+        a, b = widths
         self.net = nn.Sequential(
-            nn.PixelUnshuffle(2),
-            nn.Conv2d(12, a, 3, padding=1),
+            nn.PixelUnshuffle(4),
+            nn.Conv2d(48, a, 3, padding=1),
             Residual(a),
             nn.Conv2d(a, b, 4, 2, 1),
             Residual(b),
             Residual(b),
-            nn.Conv2d(b, c, 4, 2, 1),
-            Residual(c),
-            Residual(c),
             nn.SiLU(),
-            nn.Conv2d(c, LATENT_CHANNELS, 3, padding=1),
+            nn.Conv2d(b, LATENT_CHANNELS, 3, padding=1),
         )
         # Without weights: only brings the latents to mean 0 and variance 1.
         self.bn = nn.BatchNorm2d(LATENT_CHANNELS, affine=False, momentum=0.02)
@@ -54,7 +53,7 @@ def upsample(channels_in, channels_out):
 
 
 class Decoder(nn.Module):
-    def __init__(self, widths=(192, 96, 48), depths=(2, 3, 2)):
+    def __init__(self, widths=(160, 80, 32), depths=(3, 2, 1)):
         super().__init__()
         a, b, c = widths
         blocks = lambda width, count: [Residual(width) for _ in range(count)]
@@ -66,10 +65,8 @@ class Decoder(nn.Module):
             upsample(b, c),
             *blocks(c, depths[2]),
             nn.SiLU(),
-            nn.Conv2d(c, 64, 3, padding=1),
+            nn.Conv2d(c, 12, 3, padding=1),
             nn.PixelShuffle(2),
-            nn.SiLU(),
-            nn.Conv2d(16, 3, 3, padding=1),
         )
 
     def forward(self, z):
@@ -89,12 +86,3 @@ def psnr(made, wanted):
     """Mean over pictures in [-1, 1], in dB."""
     error = ((made.clamp(-1, 1) - wanted) / 2).pow(2).mean((1, 2, 3))
     return (-10 * error.log10()).mean().item()
-
-
-def load_pictures():
-    """data.npz's pictures in [-1, 1], channels first, and their styles."""
-    import numpy as np
-
-    data = np.load("data.npz")
-    pictures = torch.from_numpy(data["x"]).permute(0, 3, 1, 2).float().div(127.5).sub(1)
-    return pictures, data["style"]

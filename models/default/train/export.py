@@ -1,14 +1,15 @@
 #!/usr/bin/env python3
-"""Step 5: writes the pipeline in the Stable Diffusion ONNX layout, and checks it against torch.
+"""Writes the pipeline in the Stable Diffusion ONNX layout, and checks it against torch.
 
-    export.py FOLDER
+    export.py FOLDER [--weights FILE ...] [--steps 8] [--guidance 1]
 
-Weights are stored as fp16 (text encoder, UNet) or int8 with a scale for each output channel (VAE)
-and cast to fp32 when the graph is loaded: the files are small, the arithmetic is fp32 everywhere.
+Weights are stored as fp16 (text encoder) or int8 with a scale for each output channel (UNet, VAE) and
+cast to fp32 when the graph is loaded: the files are small, the arithmetic is fp32 everywhere.
+Of a checkpoint, the averages are taken.
 """
 
+import argparse
 import json
-import os
 import shutil
 import sys
 from pathlib import Path
@@ -24,8 +25,9 @@ from autoencoder import LATENT_CHANNELS, SCALE, Decoder, Encoder
 from train_diffusion import BETA_END, BETA_START, TRAIN_STEPS
 
 OPSET = 18
-INT8 = ("vae_encoder", "vae_decoder")
+INT8 = ("unet", "vae_encoder", "vae_decoder")
 LEAST_FP16, LEAST_INT8 = 64, 1024  # smaller tensors stay as they are
+GRAPH_NOTE = "own small architecture; only the ONNX graph is meaningful"
 NO_VARIANCE = -10.0  # logarithm: the encoder's latents have none
 
 
@@ -45,7 +47,7 @@ class UnetGraph(torch.nn.Module):
         self.model = model
 
     def forward(self, sample, timestep, encoder_hidden_states):
-        return self.model(sample, timestep, encoder_hidden_states, return_dict=False)[0]
+        return self.model(sample, timestep, encoder_hidden_states)
 
 
 class DecoderGraph(torch.nn.Module):
@@ -136,21 +138,32 @@ def write_json(path, content):
     path.write_text(json.dumps(content, indent=1, default=str) + "\n")
 
 
-def write_configs(root, text, unet):
+def write_configs(root, text):
     write_json(root / "text_encoder" / "config.json", text.config.to_dict())
-    unet_config = {key: value for key, value in dict(unet.config).items() if not key.startswith("_")}
-    write_json(root / "unet" / "config.json", {"_class_name": "UNet2DConditionModel", **unet_config})
+    write_json(
+        root / "unet" / "config.json",
+        {
+            "_class_name": "UNet2DConditionModel",
+            "_graph_note": GRAPH_NOTE,
+            "sample_size": networks.LATENT_SIDE,
+            "in_channels": LATENT_CHANNELS,
+            "out_channels": LATENT_CHANNELS,
+            # Of the length that says what sides of latents must be multiples of: 2^(2 - 1).
+            "block_out_channels": list(networks.LEVELS),
+            "cross_attention_dim": networks.WIDTH,
+        },
+    )
     vae = {
         "_class_name": "AutoencoderKL",
-        "_graph_note": "own small architecture; only the ONNX graph is meaningful",
+        "_graph_note": GRAPH_NOTE,
         "in_channels": 3,
         "out_channels": 3,
         "latent_channels": LATENT_CHANNELS,
         # Of the length that says by how much latents are smaller: 2^(4 - 1).
-        "block_out_channels": [48, 48, 96, 192],
+        "block_out_channels": [32, 32, 80, 160],
         "scaling_factor": SCALE,
         "shift_factor": None,
-        "sample_size": 64,
+        "sample_size": networks.LATENT_SIDE * 8,
     }
     write_json(root / "vae_decoder" / "config.json", vae)
     write_json(root / "vae_encoder" / "config.json", vae)
@@ -162,11 +175,11 @@ def write_configs(root, text, unet):
         "beta_schedule": "scaled_linear",
         "trained_betas": None,
         "clip_sample": False,
-        "set_alpha_to_one": False,
+        "set_alpha_to_one": True,
         "steps_offset": 1,
         "prediction_type": "v_prediction",
         "thresholding": False,
-        "timestep_spacing": "leading",
+        "timestep_spacing": "trailing",
         "rescale_betas_zero_snr": False,
     }
     write_json(root / "scheduler" / "scheduler_config.json", scheduler)
@@ -203,7 +216,7 @@ def check(root, text, unet, decoder, tokenizer):
     with torch.no_grad():
         hidden = text(torch.from_numpy(ids))[0]
         print("text", difference(run("text_encoder", input_ids=ids.astype(np.int32)), hidden))
-        made = unet(sample, torch.tensor([500, 500]), hidden, return_dict=False)[0]
+        made = unet(sample, torch.tensor([500]), hidden)
         ours = run(
             "unet",
             sample=sample.numpy(),
@@ -215,20 +228,43 @@ def check(root, text, unet, decoder, tokenizer):
         print("decoder", difference(ours, decoder(sample)))
 
 
+def load(options):
+    """Tokenizer and networks, with the weights that are wanted."""
+    tokenizer = captions.load_tokenizer("tokenizer")
+    text = networks.text_encoder(len(tokenizer.get_vocab()), captions.LENGTH)
+    modules = {
+        "text": text,
+        "unet": networks.UNet(),
+        "encoder": Encoder(),
+        "decoder": Decoder(),
+    }
+    for path in options.weights:
+        saved = torch.load(path)
+        for key, weights in saved.get("averages", saved).items():
+            modules[key].load_state_dict(weights)
+    return tokenizer, *(module.eval() for module in modules.values())
+
+
 def main():
-    root = Path(sys.argv[1])
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("folder", type=Path)
+    parser.add_argument(
+        "--weights",
+        nargs="+",
+        default=["diffusion.pt", "vae.pt"],
+        help="finished weights or checkpoints; later ones win",
+    )
+    parser.add_argument("--steps", type=int, default=8, help="default steps")
+    parser.add_argument("--guidance", type=float, default=1.0, help="default guidance")
+    options = parser.parse_args()
+    root = options.folder
     if root.exists():
         sys.exit(f"{root} exists; name a new folder")
     root.mkdir(parents=True)
-    tokenizer = captions.load_tokenizer("tokenizer")
-    text = networks.text_encoder(len(tokenizer.get_vocab()), captions.LENGTH).eval()
-    unet, encoder, decoder = networks.unet().eval(), Encoder().eval(), Decoder().eval()
-    diffusion = torch.load("diffusion.pt")
-    text.load_state_dict(diffusion["te"])
-    unet.load_state_dict(diffusion["un"])
-    vae = torch.load("vae_refined.pt" if os.path.exists("vae_refined.pt") else "vae.pt")
-    encoder.load_state_dict(vae["enc"])
-    decoder.load_state_dict(vae["dec"])
+    torch.manual_seed(0)
+    tokenizer, text, unet, encoder, decoder = load(options)
     # The fused attention has no form in this opset.
     text.config._attn_implementation = "eager"
 
@@ -276,7 +312,9 @@ def main():
         {"sample": picture, "latent_parameters": latents},
         (torch.randn(1, 3, side * 8, side * 8),),
     )
-    write_configs(root, text, unet)
+    write_configs(root, text)
+    defaults = {"default_steps": options.steps, "default_guidance": options.guidance}
+    write_json(root / "cuckoo.json", {"name": "cuckoo-emoji", **defaults})
     check(root, text, unet, decoder, tokenizer)
     total = sum(path.stat().st_size for path in root.rglob("*") if path.is_file())
     print("total", total, "bytes")

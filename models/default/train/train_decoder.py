@@ -1,72 +1,90 @@
 #!/usr/bin/env python3
-"""Step 3, optional: refines the decoder alone, on the latents of one style -> vae_refined.pt.
+"""Goes on with the decoder alone, at the end -> decoder.pt.
 
-    train_decoder.py MINUTES [STYLE]
-
-One thread; may run beside step 4, which needs the latents only.
+Half of its latents are the encoder's, half were drawn by the finished text encoder and UNet from the
+pictures' captions: it learns to make the right picture of what it will be given.
 """
 
-import copy
-import math
-import sys
-import time
+from pathlib import Path
 
+import loop  # first: sets the number of threads
 import numpy as np
 import torch
 
-from autoencoder import Decoder, load_pictures, picture_loss, psnr
+import distil
+from autoencoder import LATENT_CHANNELS, Decoder, picture_loss
+from networks import LATENT_SIDE
+from train_diffusion import SEED as DIFFUSION_SEED
+from train_diffusion import Samples, networks_for
+from train_vae import LATENT_NOISE, as_input, load_pictures, quality
 
-BATCH = 16
-LEARNING_RATE = 8e-4
-WARM_UP_STEPS = 50
-LATENT_NOISE = 0.12
-CHECKED = 256
+STEPS = 1500
+BATCH = 8
+RATE, WARM_UP, FLAT = 8e-4, 50, 0.2
+KEEP = 0.99
+SEED = 4
+DRAWN_BATCHES = 160
+DRAW_BATCH = 24
+DRAWN = Path("drawn.npz")
+
+
+def draw_latents():
+    """Latents drawn from captions, and the numbers of the pictures that they should be."""
+    samples = Samples(DRAW_BATCH, DIFFUSION_SEED)
+    text, unet = networks_for(samples)
+    saved = torch.load("distilled.pt")
+    text.load_state_dict(saved["text"])
+    unet.load_state_dict(saved["unet"])
+    sampler, latents, rows = distil.Sampler(), [], []
+    for number in range(DRAWN_BATCHES):
+        draws = loop.Draws(SEED, number)
+        chosen, ids = samples.captioned(number, draws.numpy, no_caption=0)
+        noise = draws.normal((len(chosen), LATENT_CHANNELS, LATENT_SIDE, LATENT_SIDE))
+        with torch.no_grad():
+            words = text(ids)[0]
+        latents.append(distil.draw(unet, words, noise, sampler, distil.PUPIL_STEPS)[-1].half())
+        rows.append(chosen)
+    np.savez(DRAWN, latents=torch.cat(latents).numpy(), rows=np.concatenate(rows))
 
 
 def main():
-    minutes, style = float(sys.argv[1]), (sys.argv[2:] or ["flat"])[0]
-    torch.set_num_threads(1)
-    torch.set_flush_denormal(True)
-    torch.manual_seed(2)
-    rng = np.random.default_rng(2)
-    pictures, styles = load_pictures()
-    chosen = torch.from_numpy(styles == style)
-    pictures, latents = pictures[chosen], torch.from_numpy(np.load("latents.npz")["z"])[chosen]
-    vae = torch.load("vae.pt")
+    options = loop.arguments(__doc__, STEPS).parse_args()
+    loop.prepare()
+    torch.manual_seed(SEED)
+    if not DRAWN.exists():
+        draw_latents()
+    drawn = np.load(DRAWN)
+    drawn_latents, drawn_rows = drawn["latents"], drawn["rows"]
+    pictures, index = load_pictures()
+    latents = np.load("latents.npy", mmap_mode="r")
     decoder = Decoder()
-    decoder.load_state_dict(vae["dec"])
+    decoder.load_state_dict(torch.load("vae.pt")["decoder"])
     decoder = decoder.to(memory_format=torch.channels_last)
-    average = copy.deepcopy(decoder)
-    optimizer = torch.optim.AdamW(
-        decoder.parameters(), lr=LEARNING_RATE, betas=(0.9, 0.99), weight_decay=1e-3
-    )
+    stage = loop.Stage("decoder", {"decoder": decoder}, RATE, 1e-3)
 
-    @torch.no_grad()
-    def quality():
-        made = torch.cat([average(latents[i : i + 32]) for i in range(0, CHECKED, 32)])
-        return psnr(made, pictures[: len(made)])
+    def loss_of(step):
+        draws = loop.Draws(SEED, step)
+        ours = loop.in_turn(SEED, len(index), step, BATCH // 2)
+        theirs = loop.in_turn(SEED + 1, len(drawn_rows), step, BATCH // 2)
+        z = torch.from_numpy(np.concatenate([latents[ours], drawn_latents[theirs]])).float()
+        noise = draws.normal(z.shape)
+        noise[BATCH // 2 :] = 0
+        x = as_input(pictures[np.concatenate([ours, drawn_rows[theirs]])])
+        z = (z + LATENT_NOISE * noise).contiguous(memory_format=torch.channels_last)
+        with torch.autocast("cpu", torch.bfloat16):
+            made = decoder(z)
+        return picture_loss(made.float(), x)
 
-    print("before", round(quality(), 2), "dB")
-    start, step, order = time.time(), 0, []
-    while (done := (time.time() - start) / (minutes * 60)) < 1:
-        if len(order) < BATCH:
-            order = list(rng.permutation(len(latents)))
-        chosen = [order.pop() for _ in range(BATCH)]
-        z = latents[chosen]
-        loss = picture_loss(decoder(z + LATENT_NOISE * torch.randn_like(z)), pictures[chosen])
-        for group in optimizer.param_groups:
-            cosine = 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * done))
-            group["lr"] = LEARNING_RATE * min(1, (step + 1) / WARM_UP_STEPS) * cosine
-        optimizer.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(decoder.parameters(), 1.0)
-        optimizer.step()
-        step += 1
-        with torch.no_grad():
-            for a, b in zip(average.parameters(), decoder.parameters()):
-                a.lerp_(b, 0.01)
-    print("steps", step, "after", round(quality(), 2), "dB")
-    torch.save({"enc": vae["enc"], "dec": average.state_dict()}, "vae_refined.pt")
+    rate_of = lambda step: loop.cosine_rate(step, options.steps, RATE, WARM_UP, FLAT, 0.02)
+    if not stage.run(options.steps, options.until, rate_of, loss_of, KEEP):
+        return
+    decoder = stage.averages["decoder"]
+    torch.save({"decoder": decoder.state_dict()}, "decoder.pt")
+    some = np.arange(0, len(index), 50)
+    ours = quality(decoder, torch.from_numpy(latents[some]), pictures[some])
+    some = np.arange(0, len(drawn_rows), 16)
+    theirs = quality(decoder, torch.from_numpy(drawn_latents[some]), pictures[drawn_rows[some]])
+    print(f"PSNR {ours:.2f} dB of the encoder's latents, {theirs:.2f} dB of drawn ones")
 
 
 if __name__ == "__main__":

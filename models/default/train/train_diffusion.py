@@ -1,168 +1,136 @@
 #!/usr/bin/env python3
-"""Step 4: trains text encoder and UNet together on the latents -> diffusion.pt, tokenizer/.
+"""Trains text encoder and UNet together on the latents -> diffusion.pt, tokenizer/.
 
-    train_diffusion.py MINUTES [--style flat] [--from diffusion.pt] [--rate 1e-3] [--warm-up 150]
-
-The target is v (Salimans and Ho 2022). Workers of one thread each share the weights without locks
-(Recht et al. 2011, "Hogwild!"), each with its own Adam: on two cores faster than two threads, but no
-two runs give the same bits.
+The target is v (Salimans and Ho 2022). At the last timestep the input is noise alone, as a picture's
+first step gets it, not noise with a rest of the picture (Lin et al. 2024 rescale the betas for that;
+left as they are, every scheduler works).
 """
 
-import os
+import json
+from pathlib import Path
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")
-os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-
-import argparse
-import copy
-import math
-import time
-
+import loop  # first: sets the number of threads
 import numpy as np
 import torch
-import torch.multiprocessing as multiprocessing
 import torch.nn.functional as F
 
 import captions
 import networks
+import things
 
+STEPS = 14_000
+BATCH = 24
+RATE, WARM_UP, FLAT = 1.0e-3, 200, 0.4
+KEEP = 0.998
+SEED = 2
 TRAIN_STEPS = 1000
 BETA_START, BETA_END = 0.00085, 0.012
-NO_CAPTION = 0.1  # how often the prompt is left out, for guidance
-AVERAGE_EVERY = 4
+NO_CAPTION = 0.08  # how often the prompt is left out, for guidance
+OWN_COLOURS = 0.5  # part of the pictures that are in their own colours
+NOISE_ALONE = 0.1  # part of the samples at the last timestep
 
 
 def alphas_cumprod():
+    """Stable Diffusion's."""
     roots = torch.linspace(BETA_START**0.5, BETA_END**0.5, TRAIN_STEPS, dtype=torch.float64)
     return torch.cumprod(1 - roots**2, 0)
 
 
-def timestep_weights(alphas):
+def timestep_chances(alphas):
     """Fewer samples where there is little noise: min-SNR weighting (Hang et al. 2023) as a
     probability."""
     weights = torch.clamp(5 * (1 - alphas) / alphas, max=1) ** 0.7 + 0.05
-    return (weights / weights.sum()).numpy()
+    chances = (1 - NOISE_ALONE) * weights / weights.sum()
+    chances[-1] += NOISE_ALONE
+    return (chances / chances.sum()).numpy()
 
 
-class Job:
-    """What the workers share."""
+class Samples:
+    """Latents with captions; a batch is decided by its step."""
 
-    def __init__(self, options):
-        self.options = options
-        data, latents = np.load("data.npz"), torch.from_numpy(np.load("latents.npz")["z"])
-        # Of both styles, so that a later run with the other one fits the same vocabulary.
-        vocab_size = captions.build_tokenizer(data["name"], "tokenizer")
-        tokenizer = captions.load_tokenizer("tokenizer")
-        chosen = data["style"] == options.style
-        names, styles = data["name"][chosen], data["style"][chosen]
-        self.latents = latents[torch.from_numpy(chosen)]
-        texts = [captions.encode(tokenizer, captions.captions(*pair)) for pair in zip(names, styles)]
-        self.ids = torch.from_numpy(np.stack(texts))  # picture, template, token
-        self.empty = torch.from_numpy(captions.encode(tokenizer, [""]))[0]
+    def __init__(self, batch, seed):
+        self.latents = np.load("latents.npy", mmap_mode="r")
+        self.index = json.loads(Path("index.json").read_text())
+        names = {name for row in self.index for name in row["names"]}
+        captions.build_tokenizer(sorted(names), "tokenizer")
+        self.tokenizer = captions.load_tokenizer("tokenizer")
+        self.vocab_size = len(self.tokenizer.get_vocab())
+        self.cache = {}
+        coloured = np.array([row["colour"] is not None for row in self.index])
+        telling = [things.tells_held_out(row["colour"], row["names"]) for row in self.index]
+        self.kinds = [np.flatnonzero(~coloured), np.flatnonzero(coloured & ~np.array(telling))]
+        own = round(batch * OWN_COLOURS)
+        self.counts = [own, batch - own]
+        self.seed = seed
 
-        self.text = networks.text_encoder(vocab_size, captions.LENGTH)
-        self.unet = networks.unet().to(memory_format=torch.channels_last)
-        if options.start:
-            saved = torch.load(options.start)
-            self.text.load_state_dict(saved["te"])
-            self.unet.load_state_dict(saved["un"])
-        self.average_text = copy.deepcopy(self.text).eval()
-        self.average_unet = copy.deepcopy(self.unet).eval()
-        self.text.share_memory()
-        self.unet.share_memory()
-        self.samples = torch.zeros(options.workers, dtype=torch.int64).share_memory_()
-        self.start = time.time()
+    def ids(self, text):
+        if text not in self.cache:
+            self.cache[text] = captions.encode(self.tokenizer, [text])[0]
+        return self.cache[text]
 
-    def weights(self):
-        return [*self.text.parameters(), *self.unet.parameters()]
+    def captioned(self, step, random, no_caption=NO_CAPTION):
+        """A batch's pictures, as numbers, and their captions, as tokens."""
+        rows = np.concatenate(
+            [
+                kind[loop.in_turn(self.seed + n, len(kind), step, count)]
+                for n, (kind, count) in enumerate(zip(self.kinds, self.counts))
+            ]
+        )
+        texts = []
+        for number in rows:
+            row = self.index[number]
+            texts.append(captions.draw_caption(random, row["colour"], row["names"]))
+        texts = ["" if random.random() < no_caption else text for text in texts]
+        return rows, torch.from_numpy(np.stack([self.ids(text) for text in texts]))
 
-    def averages(self):
-        return [*self.average_text.parameters(), *self.average_unet.parameters()]
+    def batch(self, step, random):
+        rows, ids = self.captioned(step, random)
+        clean = np.stack([self.latents[n] for n in rows]).astype(np.float32)
+        return torch.from_numpy(clean), ids
 
 
-def worker(job, rank):
-    options = job.options
-    torch.set_flush_denormal(True)
-    torch.set_num_threads(1)
-    torch.manual_seed(100 + rank)
-    rng = np.random.default_rng(100 + rank)
-    alphas = alphas_cumprod()
-    chances, alphas = timestep_weights(alphas), alphas.float()
-    template_chances = np.array([weight for _, weight in captions.TEMPLATES])
-    template_chances /= template_chances.sum()
+def noised(clean, noise, timesteps, alphas):
+    """What the UNet gets at these timesteps."""
+    alpha = alphas[timesteps]
+    alpha = torch.where(timesteps == TRAIN_STEPS - 1, torch.zeros(()), alpha)[:, None, None, None]
+    noisy = alpha.sqrt() * clean + (1 - alpha).sqrt() * noise
+    return noisy.contiguous(memory_format=torch.channels_last)
 
-    weights = job.weights()
-    decayed = [weight for weight in weights if weight.ndim > 1]
-    plain = [weight for weight in weights if weight.ndim <= 1]
-    groups = [{"params": decayed, "weight_decay": 0.01}, {"params": plain, "weight_decay": 0.0}]
-    optimizer = torch.optim.AdamW(groups, lr=options.rate, betas=(0.9, 0.99))
 
-    batch, count = options.batch, len(job.latents)
-    step, order, smooth = 0, [], None
-    while (done := (time.time() - job.start) / (options.minutes * 60)) < 1:
-        if len(order) < batch:
-            order = list(rng.permutation(count)) + order
-        chosen = np.array([order.pop() for _ in range(batch)])
-        ids = job.ids[chosen, rng.choice(len(template_chances), batch, p=template_chances)].clone()
-        ids[torch.from_numpy(rng.random(batch) < NO_CAPTION)] = job.empty
-        timesteps = torch.from_numpy(rng.choice(TRAIN_STEPS, batch, p=chances))
-        clean = job.latents[chosen]
-        noise = torch.randn_like(clean)
-        alpha = alphas[timesteps][:, None, None, None]
-        noisy = alpha.sqrt() * clean + (1 - alpha).sqrt() * noise
-        target = alpha.sqrt() * noise - (1 - alpha).sqrt() * clean
+def velocity(clean, noisy, timesteps, alphas):
+    """The v from which a scheduler finds `clean` again."""
+    alpha = alphas[timesteps][:, None, None, None]
+    return (alpha.sqrt() * noisy - clean) / (1 - alpha).sqrt()
 
-        # Constant for half of the time, then a cosine to almost nothing.
-        cosine = 1 if done < 0.5 else 0.5 * (1 + math.cos(math.pi * (done - 0.5) / 0.5))
-        rate = options.rate * min(1, (step + 1) / options.warm_up) * (0.01 + 0.99 * cosine)
-        for group in optimizer.param_groups:
-            group["lr"] = rate
-        for weight in weights:
-            weight.grad = None
-        noisy = noisy.contiguous(memory_format=torch.channels_last)
-        made = job.unet(noisy, timesteps, job.text(ids)[0], return_dict=False)[0]
-        loss = F.mse_loss(made, target)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(weights, 1.0)
-        optimizer.step()
-        step += 1
-        job.samples[rank] = step * batch
 
-        smooth = loss.item() if smooth is None else 0.99 * smooth + 0.01 * loss.item()
-        if rank != 0:
-            continue
-        if step % AVERAGE_EVERY == 0:
-            keep = min(0.99, step / (step + 40))
-            averages = [average.data for average in job.averages()]
-            torch._foreach_lerp_(averages, [weight.data for weight in weights], 1 - keep)
-        if step % 100 == 0:
-            total = int(job.samples.sum())
-            rate = total / (time.time() - job.start)
-            print(step, f"epoch {total / count:.1f} {rate:.0f} pictures/s loss {smooth:.4f}", flush=True)
-    if rank == 0:
-        state = {"te": job.average_text.state_dict(), "un": job.average_unet.state_dict()}
-        torch.save(state, "diffusion.pt")
-        print("samples", int(job.samples.sum()), "epochs", round(int(job.samples.sum()) / count, 1))
+def networks_for(samples):
+    text = networks.text_encoder(samples.vocab_size, captions.LENGTH)
+    return text, networks.UNet().to(memory_format=torch.channels_last)
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("minutes", type=float)
-    parser.add_argument("--style", default="flat")
-    parser.add_argument("--from", dest="start", help="continue with these weights")
-    parser.add_argument("--batch", type=int, default=24)
-    parser.add_argument("--rate", type=float, default=1e-3)
-    parser.add_argument("--warm-up", type=int, default=150)
-    parser.add_argument("--workers", type=int, default=2)
-    torch.manual_seed(1)
-    torch.set_num_threads(1)
-    job = Job(parser.parse_args())
-    context = multiprocessing.get_context("fork")
-    workers = [context.Process(target=worker, args=(job, r)) for r in range(job.options.workers)]
-    for process in workers:
-        process.start()
-    for process in workers:
-        process.join()
+    options = loop.arguments(__doc__, STEPS).parse_args()
+    loop.prepare()
+    torch.manual_seed(SEED)
+    samples = Samples(BATCH, SEED)
+    text, unet = networks_for(samples)
+    stage = loop.Stage("diffusion", {"text": text, "unet": unet}, RATE, 0.01)
+    alphas = alphas_cumprod()
+    chances, alphas = timestep_chances(alphas), alphas.float()
+
+    def loss_of(step):
+        draws = loop.Draws(SEED, step)
+        clean, ids = samples.batch(step, draws.numpy)
+        timesteps = torch.from_numpy(draws.numpy.choice(TRAIN_STEPS, BATCH, p=chances))
+        noisy = noised(clean, draws.normal(clean.shape), timesteps, alphas)
+        with torch.autocast("cpu", torch.bfloat16):
+            made = unet(noisy, timesteps, text(ids)[0])
+        return F.mse_loss(made.float(), velocity(clean, noisy, timesteps, alphas))
+
+    rate_of = lambda step: loop.cosine_rate(step, options.steps, RATE, WARM_UP, FLAT)
+    if stage.run(options.steps, options.until, rate_of, loss_of, KEEP):
+        averages = stage.averages
+        torch.save({key: module.state_dict() for key, module in averages.items()}, "diffusion.pt")
 
 
 if __name__ == "__main__":

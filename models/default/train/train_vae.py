@@ -1,89 +1,97 @@
 #!/usr/bin/env python3
-"""Step 2: trains the VAE on both styles -> vae.pt, latents.npz.
+"""Trains the VAE on the pictures in all colours -> vae.pt, latents.npy (fp16).
 
-    train_vae.py MINUTES
+Arithmetic is bfloat16 where it is most of the work. The encoder is finished here; train_decoder.py
+goes on with the decoder.
 """
 
-import copy
-import math
-import sys
-import time
+import json
+from pathlib import Path
 
+import loop  # first: sets the number of threads
 import numpy as np
 import torch
 
-from autoencoder import Decoder, Encoder, load_pictures, picture_loss, psnr
+from autoencoder import Decoder, Encoder, picture_loss, psnr
 
-BATCH = 16
-LEARNING_RATE = 1.6e-3
-WARM_UP_STEPS = 100
+STEPS = 2000
+BATCH = 8
+RATE, WARM_UP, FLAT = 1.6e-3, 100, 0.3
+KEEP = 0.99
+SEED = 1
 # Noise on the latents, so that the decoder forgives what diffusion gets slightly wrong.
 LATENT_NOISE = 0.12
 MIRRORED = 0.3
 
 
-@torch.no_grad()
-def follow(average, model, keep):
-    """Moves the running average of the weights towards the model."""
-    for a, b in zip(average.parameters(), model.parameters()):
-        a.lerp_(b, 1 - keep)
-    for a, b in zip(average.buffers(), model.buffers()):
-        a.copy_(b)
+def load_pictures():
+    """All pictures, left on the disk, and the index."""
+    return np.load("pictures.npy", mmap_mode="r"), json.loads(Path("index.json").read_text())
+
+
+def as_input(pictures):
+    """Bytes, channels last, to [-1, 1]."""
+    x = torch.from_numpy(np.array(pictures)).permute(0, 3, 1, 2)
+    return x.float().div(127.5).sub(1).contiguous(memory_format=torch.channels_last)
+
+
+def chosen_pictures(index, step, batch, seed):
+    """Half are in their own colours, half in others; each kind in turn."""
+    kinds = np.array([row["word"] is not None for row in index])
+    halves = [np.flatnonzero(kinds == kind) for kind in (False, True)]
+    return np.concatenate(
+        [half[loop.in_turn(seed + n, len(half), step, batch // 2)] for n, half in enumerate(halves)]
+    )
 
 
 @torch.no_grad()
 def encode_all(encoder, pictures, batch=64):
     """All latents, and the exact statistics for the averaged encoder's normalisation."""
-    raw = torch.cat([encoder.net(pictures[i : i + batch]) for i in range(0, len(pictures), batch)])
+    raw = []
+    for i in range(0, len(pictures), batch):
+        with torch.autocast("cpu", torch.bfloat16):
+            raw.append(encoder.net(as_input(pictures[i : i + batch])).float())
+    raw = torch.cat(raw)
     encoder.bn.running_mean.copy_(raw.mean((0, 2, 3)))
     encoder.bn.running_var.copy_(raw.var((0, 2, 3)))
     return encoder.bn(raw)
 
 
+@torch.no_grad()
+def quality(decoder, latents, pictures, batch=32):
+    made = torch.cat([decoder(latents[i : i + batch].float()) for i in range(0, len(latents), batch)])
+    return psnr(made, as_input(pictures))
+
+
 def main():
-    minutes = float(sys.argv[1])
-    torch.manual_seed(0)
-    # Without it the rate falls to a third as weights decay to subnormal numbers.
-    torch.set_flush_denormal(True)
-    rng = np.random.default_rng(0)
-    pictures, _ = load_pictures()
+    options = loop.arguments(__doc__, STEPS).parse_args()
+    loop.prepare()
+    torch.manual_seed(SEED)
+    pictures, index = load_pictures()
     encoder = Encoder().to(memory_format=torch.channels_last)
     decoder = Decoder().to(memory_format=torch.channels_last)
-    weights = [*encoder.parameters(), *decoder.parameters()]
-    optimizer = torch.optim.AdamW(weights, lr=LEARNING_RATE, betas=(0.9, 0.99), weight_decay=1e-3)
-    average_encoder, average_decoder = copy.deepcopy(encoder), copy.deepcopy(decoder)
+    stage = loop.Stage("vae", {"encoder": encoder, "decoder": decoder}, RATE, 1e-3, fused=False)
 
-    start, step, order = time.time(), 0, []
-    while (done := (time.time() - start) / (minutes * 60)) < 1:
-        if len(order) < BATCH:
-            order = list(rng.permutation(len(pictures)))
-        x = pictures[[order.pop() for _ in range(BATCH)]]
-        mirrored = torch.from_numpy(rng.random(BATCH) < MIRRORED)[:, None, None, None]
+    def loss_of(step):
+        draws = loop.Draws(SEED, step)
+        x = as_input(pictures[chosen_pictures(index, step, BATCH, SEED)])
+        mirrored = torch.from_numpy(draws.numpy.random(BATCH) < MIRRORED)[:, None, None, None]
         x = torch.where(mirrored, x.flip(3), x).contiguous(memory_format=torch.channels_last)
-        for group in optimizer.param_groups:
-            cosine = 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * done))
-            group["lr"] = LEARNING_RATE * min(1, (step + 1) / WARM_UP_STEPS) * cosine
-        z = encoder(x)
-        loss = picture_loss(decoder(z + LATENT_NOISE * torch.randn_like(z)), x)
-        optimizer.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(weights, 1.0)
-        optimizer.step()
-        step += 1
-        keep = min(0.995, step / (step + 10))
-        follow(average_encoder, encoder, keep)
-        follow(average_decoder, decoder, keep)
-        if step % 50 == 0:
-            print(step, f"{time.time() - start:.0f} s", f"loss {loss.item():.4f}", flush=True)
+        with torch.autocast("cpu", torch.bfloat16):
+            z = encoder(x)
+            made = decoder(z + LATENT_NOISE * draws.normal(z.shape))
+        return picture_loss(made.float(), x)
 
-    average_encoder.eval()
-    average_decoder.eval()
-    latents = encode_all(average_encoder, pictures)
-    with torch.no_grad():
-        made = torch.cat([average_decoder(latents[i : i + 64]) for i in range(0, len(latents), 64)])
-    print("steps", step, "PSNR", round(psnr(made, pictures), 2), "dB")
-    torch.save({"enc": average_encoder.state_dict(), "dec": average_decoder.state_dict()}, "vae.pt")
-    np.savez("latents.npz", z=latents.numpy())
+    rate_of = lambda step: loop.cosine_rate(step, options.steps, RATE, WARM_UP, FLAT, 0.02)
+    done = stage.run(options.steps, options.until, rate_of, loss_of, KEEP)
+    if not done:
+        return
+    encoder, decoder = stage.averages["encoder"], stage.averages["decoder"]
+    latents = encode_all(encoder, pictures).half()
+    np.save("latents.npy", latents.numpy())
+    torch.save({"encoder": encoder.state_dict(), "decoder": decoder.state_dict()}, "vae.pt")
+    some = np.arange(0, len(index), 50)
+    print("PSNR", round(quality(decoder, latents[some], pictures[some]), 2), "dB")
 
 
 if __name__ == "__main__":
