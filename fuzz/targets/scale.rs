@@ -6,7 +6,9 @@ use codec::{Decode, DecodeAll, Encode, MaxEncodedLen};
 use cuckoo_primitives::{
 	draw::{self, Eligible},
 	signing::{self, Assignment, MinerLogin, ResultCommitment, WorkerProof},
+	sum_tree::{Proof, Root},
 	task::{DeviceClass, TaskId, TaskSpec},
+	voucher::{ChannelVoucher, MinerVoucher},
 	WorkerSignature, H256,
 };
 use libfuzzer_sys::fuzz_target;
@@ -47,7 +49,7 @@ fuzz_target!(|data: &[u8]| {
 	let Some((which, bytes)) = data.split_first() else {
 		return;
 	};
-	match which % 10 {
+	match which % 14 {
 		0 => drop(bounded::<Assignment>(bytes).map(|it| signing::signing_hash(&H256::zero(), &it))),
 		1 => drop(bounded::<ResultCommitment>(bytes)),
 		2 => drop(bounded::<WorkerProof>(bytes)),
@@ -62,6 +64,11 @@ fuzz_target!(|data: &[u8]| {
 			Signed<ResultCommitment>,
 		)>(bytes)),
 		8 => drop(exact::<(Signed<Assignment>, Signed<Assignment>)>(bytes)),
-		_ => list(bytes),
+		9 => list(bytes),
+		// What money is claimed with.
+		10 => drop(bounded::<ChannelVoucher>(bytes)),
+		11 => drop(bounded::<MinerVoucher>(bytes)),
+		12 => drop(bounded::<Root>(bytes)),
+		_ => drop(exact::<Proof>(bytes)),
 	}
 });
