@@ -5,9 +5,10 @@
 //! prints figures; `bench_engine serve MODEL THREADS` is this engine's side, in a process of its own
 //! like Python's.
 
+mod timed;
+
 use cuckoo_diffusion::{
-	backend::{Backend, Graph, OnnxRuntime, Port, Tensor},
-	Control, DeviceClass, Error, ModelFolder, Pipeline, Request, Scheduler, Stop,
+	backend::OnnxRuntime, Control, DeviceClass, ModelFolder, Pipeline, Request, Scheduler,
 };
 use cuckoo_figures::{median, print, Unit};
 use serde::{Deserialize, Serialize};
@@ -16,17 +17,14 @@ use std::{
 	io::{self, BufRead, BufReader, Write},
 	path::Path,
 	process::{Child, ChildStdin, ChildStdout, Command, Stdio},
-	sync::{
-		atomic::{AtomicU64, Ordering::Relaxed},
-		Arc,
-	},
+	sync::Arc,
 	time::Instant,
 };
+use timed::{Inside, Timed};
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
 const PROMPT: &str = "a red apple";
-const GUIDANCE: f32 = 3.0;
 
 #[derive(Serialize, Deserialize)]
 struct Asked {
@@ -72,7 +70,7 @@ fn main() -> Result<()> {
 				channels: folder.latent_channels(),
 				factor: folder.vae_factor(),
 				steps: steps.parse().unwrap_or(0),
-				guidance: GUIDANCE,
+				guidance: folder.default_guidance(),
 				seed,
 			};
 			let ours = || Side::start(&[me, "serve", model, threads]);
@@ -189,12 +187,9 @@ fn compare(
 
 fn serve(model: &Path, threads: usize) -> Result<()> {
 	let begin = Instant::now();
-	let inside = Arc::new(AtomicU64::new(0));
+	let inside = Inside::default();
 	let folder = ModelFolder::open(model)?;
-	let backend = Arc::new(Timed {
-		inner: OnnxRuntime::cpu(threads),
-		inside: inside.clone(),
-	});
+	let backend = Arc::new(Timed::new(OnnxRuntime::cpu(threads), inside.clone()));
 	let text = String::new();
 	let mut pipeline =
 		Pipeline::with_backend(&folder, backend, DeviceClass::Cpu, text.clone(), text)?;
@@ -213,7 +208,7 @@ fn serve(model: &Path, threads: usize) -> Result<()> {
 			scheduler: Scheduler::Ddim,
 			..Request::new(&folder, asked.prompt, asked.seed)
 		};
-		inside.store(0, Relaxed);
+		inside.take();
 		let start = Instant::now();
 		let picture = pipeline.generate(&request, &mut |_| Control::Continue)?;
 		// With the commitment's hashes, which Python does not make.
@@ -226,7 +221,7 @@ fn serve(model: &Path, threads: usize) -> Result<()> {
 			seconds,
 			rgb: file.to_str().ok_or("TMPDIR is not UTF-8")?.into(),
 			peak_kib: peak_kib()?,
-			outside: seconds - inside.load(Relaxed) as f64 * 1e-9,
+			outside: seconds - inside.take(),
 		};
 		writeln!(out, "{}", serde_json::to_string(&made)?)?;
 		out.flush()?;
@@ -240,48 +235,4 @@ fn peak_kib() -> Result<u64> {
 	let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
 	let number = line.and_then(|line| line.split_whitespace().next());
 	Ok(number.ok_or("no VmHWM in /proc/self/status")?.parse()?)
-}
-
-/// A backend that adds up the time its graphs run.
-struct Timed<B> {
-	inner: B,
-	inside: Arc<AtomicU64>,
-}
-
-impl<B: Backend> Backend for Timed<B> {
-	fn load(&self, path: &Path) -> std::result::Result<Box<dyn Graph>, Error> {
-		let inner = self.inner.load(path)?;
-		Ok(Box::new(TimedGraph {
-			inner,
-			inside: self.inside.clone(),
-		}))
-	}
-}
-
-struct TimedGraph {
-	inner: Box<dyn Graph>,
-	inside: Arc<AtomicU64>,
-}
-
-impl Graph for TimedGraph {
-	fn inputs(&self) -> &[Port] {
-		self.inner.inputs()
-	}
-
-	fn outputs(&self) -> &[Port] {
-		self.inner.outputs()
-	}
-
-	fn run(
-		&mut self,
-		inputs: &[(&str, &Tensor)],
-		outputs: &[&str],
-		stop: &Stop,
-	) -> std::result::Result<Vec<Tensor>, Error> {
-		let start = Instant::now();
-		let result = self.inner.run(inputs, outputs, stop);
-		let spent = start.elapsed().as_nanos() as u64;
-		self.inside.fetch_add(spent, Relaxed);
-		result
-	}
 }

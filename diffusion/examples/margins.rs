@@ -13,6 +13,8 @@ use std::{env, path::Path, sync::Arc};
 
 const PROMPT: &str = "a red apple";
 const SEED: u64 = 7;
+/// Above 1, so that leaving it out can be told.
+const GUIDANCE: f32 = 3.0;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
 	let arguments: Vec<String> = env::args().skip(1).collect();
@@ -20,7 +22,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 		return Err("usage: margins MODEL_FOLDER [NAME=FOLDER...]".into());
 	};
 	let folder = ModelFolder::open(Path::new(model))?;
-	let request = Request::new(&folder, PROMPT, SEED);
+	let request = Request {
+		guidance: GUIDANCE,
+		..Request::new(&folder, PROMPT, SEED)
+	};
 	let mut judge = pipeline(&folder, OnnxRuntime::cpu(1))?;
 
 	println!("| trajectory by | least | median | most | noise | picture, grey levels |");

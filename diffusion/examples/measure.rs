@@ -3,19 +3,13 @@
 //!
 //! `cargo run --release -p cuckoo-diffusion --example measure -- MODEL_FOLDER [PICTURES]`
 
+mod timed;
+
 use cuckoo_diffusion::{
-	backend::{Backend, Graph, OnnxRuntime, Port, Tensor},
-	runtime, Control, DeviceClass, Error, ModelFolder, Pipeline, Request, Stop,
+	backend::OnnxRuntime, runtime, Control, DeviceClass, ModelFolder, Pipeline, Request,
 };
-use std::{
-	env,
-	path::Path,
-	sync::{
-		atomic::{AtomicU64, Ordering::Relaxed},
-		Arc,
-	},
-	time::Instant,
-};
+use std::{env, path::Path, sync::Arc, time::Instant};
+use timed::{Inside, Timed};
 
 const DEFAULT_PICTURES: usize = 9;
 const THREADS: [usize; 2] = [1, 2];
@@ -41,11 +35,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 	);
 
 	for threads in THREADS {
-		let inside = Arc::new(AtomicU64::new(0));
-		let backend = Arc::new(Timed {
-			inner: OnnxRuntime::cpu(threads),
-			inside: inside.clone(),
-		});
+		let inside = Inside::default();
+		let backend = Arc::new(Timed::new(OnnxRuntime::cpu(threads), inside.clone()));
 		let start = Instant::now();
 		let name = format!("{threads} threads");
 		let mut pipeline =
@@ -57,7 +48,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
 		let request = Request::new(&folder, "a red apple", 0);
 		pipeline.generate(&request, &mut |_| Control::Continue)?;
-		inside.store(0, Relaxed);
+		inside.take();
 		let mut seconds = Vec::new();
 		for seed in 0..pictures as u64 {
 			let request = Request {
@@ -69,7 +60,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 			seconds.push(start.elapsed().as_secs_f64());
 		}
 		let total: f64 = seconds.iter().sum();
-		let outside = 1.0 - inside.load(Relaxed) as f64 * 1e-9 / total;
+		let outside = 1.0 - inside.take() / total;
 		seconds.sort_by(f64::total_cmp);
 		println!(
 			"figure: picture_{threads}_threads {:.3} seconds",
@@ -81,48 +72,4 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 		);
 	}
 	Ok(())
-}
-
-/// A backend that adds up the time its graphs run.
-struct Timed<B> {
-	inner: B,
-	inside: Arc<AtomicU64>,
-}
-
-impl<B: Backend> Backend for Timed<B> {
-	fn load(&self, path: &Path) -> Result<Box<dyn Graph>, Error> {
-		let inner = self.inner.load(path)?;
-		Ok(Box::new(TimedGraph {
-			inner,
-			inside: self.inside.clone(),
-		}))
-	}
-}
-
-struct TimedGraph {
-	inner: Box<dyn Graph>,
-	inside: Arc<AtomicU64>,
-}
-
-impl Graph for TimedGraph {
-	fn inputs(&self) -> &[Port] {
-		self.inner.inputs()
-	}
-
-	fn outputs(&self) -> &[Port] {
-		self.inner.outputs()
-	}
-
-	fn run(
-		&mut self,
-		inputs: &[(&str, &Tensor)],
-		outputs: &[&str],
-		stop: &Stop,
-	) -> Result<Vec<Tensor>, Error> {
-		let start = Instant::now();
-		let result = self.inner.run(inputs, outputs, stop);
-		self.inside
-			.fetch_add(start.elapsed().as_nanos() as u64, Relaxed);
-		result
-	}
 }

@@ -3,8 +3,11 @@
 
     variants.py MODEL_FOLDER OUTPUT_FOLDER
 
-int8/  the UNet's weights rounded to 8 bits with a scale for each output channel
-fp16/  the UNet computed in fp16 (the default model's weights are fp16 already)
+fp16/  the UNet computed in fp16
+int8/  the UNet's products and convolutions computed in int8, as ONNX Runtime quantizes a model that
+       it is given (dynamic: what flows through the graph is rounded as well)
+
+The default model's weights are stored in 8 bits already, with nodes that make fp32 of them.
 """
 
 import shutil
@@ -14,38 +17,44 @@ from pathlib import Path
 import numpy as np
 import onnx
 from onnx import numpy_helper
+from onnxruntime.quantization import QuantType, quantize_dynamic
 from onnxruntime.transformers.float16 import convert_float_to_float16
 
-LEAST = 64  # smaller tensors stay as they are
 
-
-def rounded(array):
-    wide = array.astype(np.float32)
-    axes = tuple(range(1, array.ndim))
-    scale = np.maximum(np.abs(wide).max(axis=axes, keepdims=True) / 127, 1e-8)
-    return (np.round(wide / scale) * scale).astype(array.dtype)
+def plain(model):
+    """Weights that are stored small and made fp32 by nodes become plain fp32 weights."""
+    tensors = {tensor.name: tensor for tensor in model.graph.initializer}
+    arrays = {}
+    value = lambda name: arrays[name] if name in arrays else numpy_helper.to_array(tensors[name])
+    for node in list(model.graph.node):
+        known = all(name in tensors or name in arrays for name in node.input)
+        if node.op_type == "Cast" and known:
+            arrays[node.output[0]] = value(node.input[0]).astype(np.float32)
+        elif node.op_type == "Mul" and known and node.input[0] in arrays:
+            arrays[node.output[0]] = value(node.input[0]) * value(node.input[1])
+        else:
+            continue
+        model.graph.node.remove(node)
+    used = {name for node in model.graph.node for name in node.input}
+    for name, tensor in tensors.items():
+        if name not in used:
+            model.graph.initializer.remove(tensor)
+    model.graph.initializer.extend(
+        numpy_helper.from_array(array, name) for name, array in arrays.items() if name in used
+    )
 
 
 def main():
     source, target = map(Path, sys.argv[1:])
-    for name in ("int8", "fp16"):
+    paths = {}
+    for name in ("fp16", "int8"):
         shutil.copytree(source, target / name, dirs_exist_ok=True)
-    path = target / "int8" / "unet" / "model.onnx"
-    model = onnx.load(path)
-    for tensor in model.graph.initializer:
-        array = numpy_helper.to_array(tensor)
-        if array.ndim >= 2 and array.size >= LEAST and array.dtype in (np.float16, np.float32):
-            tensor.CopyFrom(numpy_helper.from_array(rounded(array), tensor.name))
-    onnx.save(model, path)
-    path = target / "fp16" / "unet" / "model.onnx"
-    model = onnx.load(path)
-    # The default model's weights are fp16 with casts to fp32: first plain fp32.
-    tensors = {tensor.name: tensor for tensor in model.graph.initializer}
-    for node in [node for node in model.graph.node if node.op_type == "Cast" and node.input[0] in tensors]:
-        array = numpy_helper.to_array(tensors[node.input[0]]).astype(np.float32)
-        tensors[node.input[0]].CopyFrom(numpy_helper.from_array(array, node.output[0]))
-        model.graph.node.remove(node)
-    onnx.save(convert_float_to_float16(model, keep_io_types=True), path)
+        paths[name] = target / name / "unet" / "model.onnx"
+    model = onnx.load(source / "unet" / "model.onnx")
+    plain(model)
+    onnx.save(model, paths["int8"])
+    quantize_dynamic(paths["int8"], paths["int8"], per_channel=True, weight_type=QuantType.QInt8)
+    onnx.save(convert_float_to_float16(model, keep_io_types=True), paths["fp16"])
 
 
 if __name__ == "__main__":
