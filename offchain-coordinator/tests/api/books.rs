@@ -3,7 +3,10 @@
 //!
 //! Short among the tests; `scripts/reconcile` runs it with 10,000 tasks.
 
-use crate::harness::*;
+use crate::{
+	harness::*,
+	process::{serving, Process},
+};
 use codec::{Decode, Encode};
 use cuckoo_chain_client::{Allotment, Channel, Settlement, SettlementCall};
 use cuckoo_coordinator_api::{
@@ -43,9 +46,8 @@ use sp_core::Pair;
 use std::{
 	collections::BTreeMap,
 	fs::OpenOptions,
-	io::{BufRead, BufReader, Read, Write},
+	io::Write,
 	path::{Path, PathBuf},
-	process::{Child, Command, Stdio},
 	sync::{
 		atomic::{AtomicU64, Ordering},
 		Arc, Mutex,
@@ -246,11 +248,6 @@ async fn a_process_of_the_next_test() {
 	let Ok(folder) = std::env::var(SERVE) else {
 		return;
 	};
-	std::thread::spawn(|| {
-		// Ends with whoever started it.
-		let _ = std::io::stdin().read(&mut [0]);
-		std::process::exit(0);
-	});
 	let folder = PathBuf::from(folder);
 	let chain = Arc::new(Durable::open(&folder, deposit()));
 	let (now, directory) = (Arc::default(), folder.join("data"));
@@ -266,7 +263,7 @@ async fn a_process_of_the_next_test() {
 	see(&server, &chain).await;
 	let stop = tokio_util::sync::CancellationToken::new();
 	tokio::spawn(ledger::run(server.coordinator.clone(), stop));
-	println!("\nserving {}", server.url(""));
+	serving(&server.url(""));
 	loop {
 		see(&server, &chain).await;
 		tokio::time::sleep(Duration::from_millis(100)).await;
@@ -274,41 +271,11 @@ async fn a_process_of_the_next_test() {
 }
 
 /// The coordinator in a process of its own.
-struct Process(Child, String);
-
-impl Process {
-	fn start(folder: &Path) -> Self {
-		let mut child = Command::new(std::env::current_exe().unwrap())
-			.args([
-				"books::a_process_of_the_next_test",
-				"--exact",
-				"--nocapture",
-			])
-			.env(SERVE, folder)
-			.stdin(Stdio::piped())
-			.stdout(Stdio::piped())
-			.spawn()
-			.unwrap();
-		let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-		let url = lines
-			.map(|line| line.unwrap())
-			.find_map(|line| Some(line.strip_prefix("serving ")?.to_owned()))
-			.expect("it serves");
-		Self(child, url)
-	}
-
-	/// By SIGKILL.
-	fn kill(&mut self) {
-		self.0.kill().unwrap();
-		self.0.wait().unwrap();
-	}
-}
-
-impl Drop for Process {
-	fn drop(&mut self) {
-		let _ = self.0.kill();
-		let _ = self.0.wait();
-	}
+fn start(folder: &Path) -> Process {
+	Process::start(
+		"books::a_process_of_the_next_test",
+		&[(SERVE, folder.as_os_str())],
+	)
 }
 
 /// Where the coordinator is at present, and the key of the app that has a balance.
@@ -512,9 +479,9 @@ async fn the_books_add_up_however_often_the_coordinator_is_killed() {
 		keys.credit("app", 100 * CUC, None, 1).unwrap();
 		key.reveal()
 	});
-	let mut process = Process::start(folder);
+	let mut process = start(folder);
 	let place = Place {
-		url: Arc::new(Mutex::new(process.1.clone())),
+		url: Arc::new(Mutex::new(process.url.clone())),
 		key: key.into(),
 	};
 	let told = Told::default();
@@ -554,9 +521,9 @@ async fn the_books_add_up_however_often_the_coordinator_is_killed() {
 			}
 			process.kill();
 			let folder = folder.to_owned();
-			let restart = move || Process::start(&folder);
+			let restart = move || start(&folder);
 			process = tokio::task::spawn_blocking(restart).await.unwrap();
-			*place.url.lock().unwrap() = process.1.clone();
+			*place.url.lock().unwrap() = process.url.clone();
 			killed += 1;
 		}
 	}
@@ -579,7 +546,7 @@ async fn the_books_add_up_however_often_the_coordinator_is_killed() {
 		if posted {
 			break;
 		}
-		process = Process::start(folder);
+		process = start(folder);
 		tokio::time::sleep(Duration::from_millis(700)).await;
 	}
 	let (found, earned) = seen.unwrap();

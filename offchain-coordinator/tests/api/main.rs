@@ -20,6 +20,7 @@ mod on_postgres;
 mod openai;
 #[path = "../support/postgres.rs"]
 mod postgres_server;
+mod process;
 mod restart;
 mod retention;
 #[path = "../support/s3.rs"]

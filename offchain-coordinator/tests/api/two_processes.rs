@@ -1,6 +1,11 @@
 //! Two coordinators on one database share one queue, and either may die at any moment.
 
-use crate::{harness::*, postgres_server, s3_server};
+use crate::{
+	harness::*,
+	postgres_server,
+	process::{serving, Process},
+	s3_server,
+};
 use cuckoo_coordinator_api::{
 	error::{from_object, ErrorCode},
 	miner::{Outcome, Poll, Submit, Work},
@@ -16,9 +21,7 @@ use jsonrpsee::{
 use offchain_coordinator::{artifacts, clock::Clock, settings::Settings, store::Place};
 use postgres::{Config, NoTls};
 use std::{
-	io::{BufRead, BufReader, Read},
 	path::{Path, PathBuf},
-	process::{Child, Command, Stdio},
 	sync::{atomic::AtomicU64, Arc, Mutex},
 	time::Duration,
 };
@@ -191,11 +194,6 @@ async fn a_process_of_the_next_test() {
 	let (Ok(directory), Ok(database)) = (std::env::var(SERVE), std::env::var(DATABASE)) else {
 		return;
 	};
-	std::thread::spawn(|| {
-		// Ends with whoever started it.
-		let _ = std::io::stdin().read(&mut [0]);
-		std::process::exit(0);
-	});
 	let directory = Path::new(&directory);
 	let settings = Settings {
 		suspension_ms: 0,
@@ -211,44 +209,17 @@ async fn a_process_of_the_next_test() {
 		.set_registry(registry, GENESIS)
 		.await
 		.unwrap();
-	println!("\nserving {}", server.url(""));
+	serving(&server.url(""));
 	std::future::pending::<()>().await;
 }
 
 /// A coordinator in a process of its own.
-struct Process(Child, String);
-
-impl Process {
-	fn start(database: &Config, directory: &Path) -> Self {
-		let mut child = Command::new(std::env::current_exe().unwrap())
-			.args(["two_processes::a_process_of_the_next_test", "--exact"])
-			.arg("--nocapture")
-			.env(SERVE, directory)
-			.env(DATABASE, database_url(database))
-			.stdin(Stdio::piped())
-			.stdout(Stdio::piped())
-			.spawn()
-			.unwrap();
-		let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-		let url = lines
-			.map(|line| line.unwrap())
-			.find_map(|line| Some(line.strip_prefix("serving ")?.to_owned()))
-			.expect("it serves");
-		Self(child, url)
-	}
-
-	/// By SIGKILL.
-	fn kill(&mut self) {
-		self.0.kill().unwrap();
-		self.0.wait().unwrap();
-	}
-}
-
-impl Drop for Process {
-	fn drop(&mut self) {
-		let _ = self.0.kill();
-		let _ = self.0.wait();
-	}
+fn start_process(database: &Config, directory: &Path) -> Process {
+	let url = database_url(database);
+	Process::start(
+		"two_processes::a_process_of_the_next_test",
+		&[(SERVE, directory.as_os_str()), (DATABASE, url.as_ref())],
+	)
 }
 
 /// Where the coordinators are at present.
@@ -357,8 +328,8 @@ async fn either_process_can_be_killed_and_every_task_is_done_once() {
 	let directories: [PathBuf; 2] = directories(root.path());
 	let mut processes = directories
 		.each_ref()
-		.map(|directory| Process::start(&database, directory));
-	let urls = processes.each_ref().map(|process| process.1.clone());
+		.map(|directory| start_process(&database, directory));
+	let urls = processes.each_ref().map(|process| process.url.clone());
 	let places = Places(Arc::new(Mutex::new(urls)));
 	let miners = ["alice", "bob"].map(|name| tokio::spawn(roam(places.clone(), name)));
 	let app = {
@@ -377,9 +348,9 @@ async fn either_process_can_be_killed_and_every_task_is_done_once() {
 		let victim = rand::random::<u8>() as usize % 2;
 		processes[victim].kill();
 		let (database, directory) = (database.clone(), directories[victim].clone());
-		let restart = move || Process::start(&database, &directory);
+		let restart = move || start_process(&database, &directory);
 		processes[victim] = tokio::task::spawn_blocking(restart).await.unwrap();
-		places.0.lock().unwrap()[victim] = processes[victim].1.clone();
+		places.0.lock().unwrap()[victim] = processes[victim].url.clone();
 	}
 	let tasks = app.await.unwrap();
 	let mut open = tasks.clone();

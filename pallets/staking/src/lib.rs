@@ -5,6 +5,8 @@
 extern crate alloc;
 
 pub mod budget;
+#[cfg(any(feature = "std", feature = "try-runtime"))]
+pub mod decoding;
 pub mod election;
 pub mod evidence;
 pub mod migrations;

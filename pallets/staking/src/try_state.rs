@@ -3,10 +3,8 @@
 //! Every message begins with the invariant's number, so that a broken one is found in the list.
 
 use alloc::collections::{BTreeMap, BTreeSet};
-use codec::{Decode, DecodeAll, FullCodec};
 use cuckoo_primitives::{AccountId, Balance, EraIndex, Role};
 use frame_support::{
-	storage::StoragePrefixedMap,
 	traits::{fungible::Inspect, ConstU32},
 	BoundedVec,
 };
@@ -14,6 +12,7 @@ use pallet_cuckoo_staking_runtime_api::ValidatorParams;
 use sp_runtime::TryRuntimeError;
 
 use crate::{
+	decoding::{all_decode, decodes},
 	operators::is_sorted,
 	pool::{Generation, Shares},
 	types::{
@@ -409,27 +408,4 @@ impl<T: Config> Pallet<T> {
 		);
 		Ok(())
 	}
-}
-
-/// Whether every value of a map decodes, to the last byte.
-fn all_decode<Value, Map>() -> bool
-where
-	Value: FullCodec,
-	Map: StoragePrefixedMap<Value>,
-{
-	let prefix = Map::final_prefix();
-	let mut key = prefix.to_vec();
-	while let Some(next) = sp_io::storage::next_key(&key).filter(|next| next.starts_with(&prefix)) {
-		if !decodes::<Value>(&next) {
-			return false;
-		}
-		key = next;
-	}
-	true
-}
-
-/// Whether there is no value under the key, or one that decodes to the last byte.
-fn decodes<Value: Decode>(key: &[u8]) -> bool {
-	frame_support::storage::unhashed::get_raw(key)
-		.is_none_or(|raw| Value::decode_all(&mut &raw[..]).is_ok())
 }
