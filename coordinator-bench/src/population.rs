@@ -25,7 +25,7 @@ pub fn account(number: u32) -> AccountId {
 	AccountId::new(*blake3::hash(&number.to_le_bytes()).as_bytes())
 }
 
-/// The one model that all have: pictures of 64 by 64, the default model's size.
+/// The one model that all have: pictures of 64 by 64 pixels: the less a picture costs, the more the coordinator has to do.
 pub fn model() -> ModelInfo {
 	ModelInfo {
 		hash: H256::repeat_byte(0x11),

@@ -47,7 +47,7 @@ const PROMPTS: [&str; 36] = [
 ];
 const COLUMNS: usize = 6;
 /// Pixels of the sheet for a pixel of a picture.
-const ZOOM: usize = 2;
+const ZOOM: usize = 1;
 const MARGIN: usize = 12;
 const LINE: usize = GLYPH_HEIGHT + 3;
 /// A long caption takes two lines.

@@ -14,7 +14,7 @@ from PIL import Image, PngImagePlugin
 
 HERE = Path(__file__).resolve().parent
 MODEL = HERE.parent.parent / "models" / "default" / "model"
-SIZE, CHANNELS, LATENT = 64, 4, 8
+SIZE, CHANNELS, LATENT = 128, 4, 16
 
 
 class Euler(EulerDiscreteScheduler):
@@ -27,8 +27,8 @@ class Euler(EulerDiscreteScheduler):
 
 # name, prompt, negative prompt, seed, steps, guidance, scheduler
 PICTURES = [
-    ("apple_ddim", "a red apple", "", 7, 25, 3.0, DDIMScheduler),
-    ("apple_euler", "a red apple", "", 7, 25, 3.0, Euler),
+    ("apple_ddim", "a red apple", "", 7, 8, 1.0, DDIMScheduler),
+    ("apple_euler", "a red apple", "", 7, 12, 2.0, Euler),
     ("fox_unguided", "a fox", "", 1 << 40, 10, 1.0, DDIMScheduler),
     ("heart_negative", "a red heart", "a blue book", 2**64 - 1, 12, 4.5, DDIMScheduler),
 ]

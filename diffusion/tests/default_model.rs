@@ -48,8 +48,8 @@ fn pictures_are_those_of_diffusers() {
 		negative_prompt: negative.into(),
 		seed,
 		steps,
-		width: 64,
-		height: 64,
+		width: 128,
+		height: 128,
 		guidance,
 		scheduler,
 		options: Options::default(),
@@ -58,11 +58,11 @@ fn pictures_are_those_of_diffusers() {
 	for (name, request) in [
 		(
 			"apple_ddim",
-			request("a red apple", "", 7, 25, 3.0, Scheduler::Ddim),
+			request("a red apple", "", 7, 8, 1.0, Scheduler::Ddim),
 		),
 		(
 			"apple_euler",
-			request("a red apple", "", 7, 25, 3.0, Scheduler::Euler),
+			request("a red apple", "", 7, 12, 2.0, Scheduler::Euler),
 		),
 		(
 			"fox_unguided",

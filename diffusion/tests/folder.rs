@@ -17,11 +17,11 @@ fn the_default_model_says_what_it_is() {
 			folder.size_multiple(),
 			folder.max_size()
 		),
-		(64, 16, 128)
+		(128, 16, 256)
 	);
 	assert_eq!(
 		(folder.default_steps(), folder.default_guidance()),
-		(25, 3.0)
+		(8, 1.0)
 	);
 	assert_eq!(folder.default_scheduler(), Scheduler::Ddim);
 	assert_eq!((folder.vae_factor(), folder.latent_channels()), (8, 4));
@@ -31,7 +31,7 @@ fn the_default_model_says_what_it_is() {
 #[test]
 fn the_default_models_identity_is_known() {
 	let folder = ModelFolder::open(&default_model()).unwrap();
-	let expected = "9f0f20be109d8bef6c3857d6cda185c617124ff63351fcac748c5331f5c86695";
+	let expected = "85f4a8c557eba50be9ee34642860787ff56a9a04bd323bd9b894da0096505798";
 	assert_eq!(hex::encode(folder.hash()), expected);
 }
 

@@ -14,9 +14,9 @@ use serde_json::json;
 use std::path::PathBuf;
 use tokio::task;
 
-/// An error of a step, by what the step did: three times what honest machines came to, and less than a
-/// third of what 8-bit weights did. The table in docs/models.md has what was measured.
-const TOLERANCE: f32 = 0.001;
+/// An error of a step, by what the step did: more than twice what honest machines came to, fp16 included,
+/// and a sixth of the least that any cheat did. The table in docs/models.md has what was measured.
+const TOLERANCE: f32 = 0.005;
 /// Grey levels by which a picture decoded again may differ.
 const GREY_TOLERANCE: u8 = 8;
 

@@ -20,7 +20,7 @@ from train_diffusion import (
     noised,
 )
 
-STEPS = 700
+STEPS = 900
 BATCH = 24
 RATE, WARM_UP, FLAT = 2e-4, 30, 0.3
 KEEP = 0.98

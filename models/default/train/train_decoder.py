@@ -18,7 +18,7 @@ from train_diffusion import SEED as DIFFUSION_SEED
 from train_diffusion import Samples, networks_for
 from train_vae import LATENT_NOISE, as_input, load_pictures, quality
 
-STEPS = 1500
+STEPS = 2500
 BATCH = 8
 RATE, WARM_UP, FLAT = 8e-4, 50, 0.2
 KEEP = 0.99
