@@ -55,6 +55,17 @@ pub enum Error {
 		/// What ONNX Runtime said.
 		problem: String,
 	},
+	/// The device has no room for the numbers of a step, also where they are taken in parts.
+	#[error(
+		"{}: out of memory: {problem}; make smaller pictures, or hold fewer models on this device",
+		path.display()
+	)]
+	OutOfMemory {
+		/// The graph's file.
+		path: PathBuf,
+		/// What the device's allocator said.
+		problem: String,
+	},
 	/// The request asks for what this model or the engine does not do.
 	#[error("{field}: {problem}")]
 	Request {

@@ -5,11 +5,12 @@ mod common;
 
 use common::{default_model, reference, reference_json, small_folder};
 use cuckoo_diffusion::{
+	backend::{Inputs, OnnxRuntime},
 	png, runtime, Control, Device, DeviceClass, Error, LoadOptions, ModelFolder, Options, Picture,
 	Pipeline, Request, Scheduler,
 };
 use serde_json::json;
-use std::fs;
+use std::{fs, sync::Arc};
 
 fn folder() -> ModelFolder {
 	ModelFolder::open(&default_model()).unwrap()
@@ -116,6 +117,41 @@ fn a_picture_has_the_same_bits_again_and_for_any_number_of_threads() {
 			"{threads} threads"
 		);
 	}
+}
+
+/// What a GPU is asked to do with memory, on the CPU, where ONNX Runtime can do it as well.
+#[test]
+fn inputs_that_stay_and_memory_that_goes_back_change_no_picture() {
+	let folder = folder();
+	let plain = OnnxRuntime::cpu(1);
+	let [expected, kept, fixed, given_back] = [
+		plain,
+		plain.inputs(Inputs::Kept),
+		plain.inputs(Inputs::Fixed),
+		plain.giving_back(true),
+	]
+	.map(|backend| {
+		let (backend, name) = (Arc::new(backend), String::new());
+		let class = DeviceClass::Cpu;
+		let mut pipeline =
+			Pipeline::with_backend(&folder, backend, class, name.clone(), name).unwrap();
+		// Other shapes and another number of samples in between.
+		let sizes = [(128, 1.0), (64, 1.0), (64, 3.0), (128, 1.0)];
+		sizes.map(|(side, guidance)| {
+			let request = Request {
+				steps: 3,
+				width: side,
+				height: side,
+				guidance,
+				..Request::new(&folder, "a red apple", 1)
+			};
+			generate(&mut pipeline, &request)
+		})
+	});
+	assert_eq!(kept, expected);
+	assert_eq!(fixed, expected);
+	assert_eq!(given_back, expected);
+	assert_eq!(expected[0], expected[3]);
 }
 
 #[test]

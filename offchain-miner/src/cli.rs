@@ -77,6 +77,14 @@ pub struct EngineArgs {
 	/// Decode larger pictures in tiles of this many pixels a side, to save memory; 0 for whole ones.
 	#[arg(long, value_name = "PIXELS", default_value_t = 0)]
 	pub vae_tile: u16,
+	/// The most memory of the GPU that each graph of a model may take, such as 6GiB. Default: as much as
+	/// there is.
+	#[arg(long, value_name = "BYTES")]
+	pub gpu_memory_limit: Option<Bytes>,
+	/// Let CUDA record the steps of each size and replay them, which saves the time of starting each of
+	/// their nodes. Every node of the model must run on the GPU.
+	#[arg(long)]
+	pub cuda_graphs: bool,
 	/// ONNX Runtime's library, or its folder.
 	#[arg(long, value_name = "PATH")]
 	pub onnxruntime: Option<PathBuf>,
@@ -99,6 +107,8 @@ impl EngineArgs {
 			device: self.device,
 			threads: usize::from(self.threads),
 			vae_tile: self.vae_tile,
+			gpu_memory_limit: self.gpu_memory_limit.map(|Bytes(limit)| limit),
+			cuda_graphs: self.cuda_graphs,
 		}
 	}
 }

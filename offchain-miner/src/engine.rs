@@ -294,6 +294,8 @@ impl Engine for DiffusionEngine {
 				pipeline.spoil();
 				return Err(shared.failed(&error));
 			},
+			// In the smallest parts there are; the sessions are as good as before.
+			Err(error @ Error::OutOfMemory { .. }) => return Err(shared.failed(&error)),
 			// The task's own fault, or the model's: the device is well.
 			Err(error) => return Err(PaintError::Failed(error.to_string())),
 		};

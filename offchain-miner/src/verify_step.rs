@@ -168,6 +168,8 @@ mod tests {
 			device: Device::Cpu,
 			threads: 1,
 			vae_tile: 0,
+			gpu_memory_limit: None,
+			cuda_graphs: false,
 			onnxruntime: None,
 		}
 	}

@@ -7,7 +7,7 @@ mod analytic;
 mod onnx_runtime;
 
 pub use analytic::Analytic;
-pub use onnx_runtime::{write_optimised, OnnxRuntime};
+pub use onnx_runtime::{write_optimised, Inputs, OnnxRuntime};
 
 use crate::{Error, Stop};
 use half::f16;
@@ -89,6 +89,16 @@ impl Tensor {
 		}
 	}
 
+	/// What its elements are.
+	pub fn element(&self) -> Element {
+		match self.values {
+			Values::F32(_) => Element::F32,
+			Values::F16(_) => Element::F16,
+			Values::I32(_) => Element::I32,
+			Values::I64(_) => Element::I64,
+		}
+	}
+
 	/// The elements as 32-bit floats.
 	pub fn into_floats(self) -> Vec<f32> {
 		match self.values {
@@ -116,6 +126,17 @@ pub trait Graph: Send {
 		outputs: &[&str],
 		stop: &Stop,
 	) -> Result<Vec<Tensor>, Error>;
+
+	/// The same, for the last run of a picture: memory that the graph has taken for its work goes back to
+	/// the device at the end, where the backend can do that.
+	fn run_last(
+		&mut self,
+		inputs: &[(&str, &Tensor)],
+		outputs: &[&str],
+		stop: &Stop,
+	) -> Result<Vec<Tensor>, Error> {
+		self.run(inputs, outputs, stop)
+	}
 }
 
 /// Something that runs graphs.

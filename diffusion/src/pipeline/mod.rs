@@ -8,7 +8,7 @@ mod vae;
 pub use rerun::StepError;
 
 use crate::{
-	backend::{Backend, OnnxRuntime, Tensor},
+	backend::{Backend, Inputs, OnnxRuntime, Tensor},
 	cuda, math, rng, runtime,
 	schedulers::{PredictionType, Schedule, Scheduler},
 	stop::Stop,
@@ -17,7 +17,7 @@ use crate::{
 };
 use half::f16;
 use prompt::{Embedding, Encoder, Prompts};
-use stage::{unet_role, Role, Stage};
+use stage::{unet_role, Role, Stage, Turn};
 use std::{ops::RangeInclusive, sync::Arc};
 
 /// More steps make no better picture; fewer keep a request bounded.
@@ -124,6 +124,10 @@ pub struct LoadOptions {
 	/// Side in pixels of the tiles in which larger pictures are decoded, to save memory; 0 for whole
 	/// pictures. The picture depends on it a little, at the tiles' edges.
 	pub vae_tile: u16,
+	/// Bytes of the GPU's memory that each of the model's graphs may take; as many as there are if absent.
+	pub gpu_memory_limit: Option<u64>,
+	/// Whether CUDA records the runs of each set of shapes and replays them. Nothing on the CPU.
+	pub cuda_graphs: bool,
 }
 
 /// How far a picture is. Told before the first step (with 0) and after each.
@@ -198,8 +202,12 @@ pub struct Pipeline {
 	vae_encoder: Option<Stage>,
 	backend: Arc<dyn Backend>,
 	vae_tile: u16,
+	/// The most samples that the UNet is given at once; fewer since memory ran out.
+	unet_rows: usize,
 	device_class: DeviceClass,
 	device_name: String,
+	/// The profile without what this pipeline was told or had to do in parts.
+	base_profile: String,
 	engine_profile: String,
 }
 
@@ -209,10 +217,10 @@ impl Pipeline {
 	pub fn load(folder: &ModelFolder, options: &LoadOptions) -> Result<Self, Error> {
 		let mut pipeline = match options.device {
 			Device::Cpu => Self::on_cpu(folder, options.threads),
-			Device::Cuda(number) => Self::on_cuda(folder, number, options.threads),
+			Device::Cuda(number) => Self::on_cuda(folder, number, options),
 			Device::Auto => {
 				const FIRST: u32 = 0;
-				Self::on_cuda(folder, FIRST, options.threads).or_else(|error| {
+				Self::on_cuda(folder, FIRST, options).or_else(|error| {
 					tracing::info!(reason = %error, "running on the CPU");
 					Self::on_cpu(folder, options.threads)
 				})
@@ -253,8 +261,10 @@ impl Pipeline {
 			vae_encoder: None,
 			backend,
 			vae_tile: 0,
+			unet_rows: usize::MAX,
 			device_class,
 			device_name,
+			base_profile: engine_profile.clone(),
 			engine_profile,
 		})
 	}
@@ -272,7 +282,7 @@ impl Pipeline {
 		Self::with_backend(folder, backend, DeviceClass::Cpu, processor_name(), profile)
 	}
 
-	fn on_cuda(folder: &ModelFolder, number: u32, threads: usize) -> Result<Self, Error> {
+	fn on_cuda(folder: &ModelFolder, number: u32, options: &LoadOptions) -> Result<Self, Error> {
 		let device = Device::Cuda(number);
 		let unusable = |problem| Error::Device { device, problem };
 		let version = runtime::init(None)?.version;
@@ -284,7 +294,12 @@ impl Pipeline {
 			&format!("cuda sm_{major}{minor} heuristic no-tf32"),
 		);
 		let class = DeviceClass::Cuda { major, minor };
-		let backend = Arc::new(OnnxRuntime::cuda(number, threads));
+		let mut backend =
+			OnnxRuntime::cuda(number, options.threads).limited(options.gpu_memory_limit);
+		if options.cuda_graphs {
+			backend = backend.inputs(Inputs::Fixed);
+		}
+		let backend = Arc::new(backend);
 		let mut pipeline = Self::with_backend(folder, backend, class, name, profile)?;
 		// cuDNN is loaded at the first convolution: one that is missing must show now, not when the
 		// first task has come.
@@ -300,23 +315,35 @@ impl Pipeline {
 
 	/// Decodes pictures larger than `side` pixels in tiles of that side; 0 for whole pictures.
 	pub fn set_vae_tile(&mut self, side: u16) -> Result<(), Error> {
-		let multiple = self.folder.size_multiple();
-		// Four latents a side: less has no quarter to blend.
-		let least = u32::from(multiple).max(4 * self.folder.vae_factor());
+		let (multiple, least) = self.tile_sides();
 		if side > 0 && (u32::from(side) < least || !side.is_multiple_of(multiple)) {
 			let problem = format!("{side}; must be a multiple of {multiple} from {least} on");
 			return Err(Error::request("vae_tile", problem));
 		}
-		const PROFILE: &str = ", vae tiles of ";
 		self.vae_tile = side;
-		// Of a former call.
-		if let Some(end) = self.engine_profile.find(PROFILE) {
-			self.engine_profile.truncate(end);
-		}
-		if side > 0 {
-			self.engine_profile.push_str(&format!("{PROFILE}{side}"));
-		}
+		self.write_profile();
 		Ok(())
+	}
+
+	/// Parts change the last bits, and so the profile names them.
+	fn write_profile(&mut self) {
+		self.engine_profile.clone_from(&self.base_profile);
+		if self.vae_tile > 0 {
+			let tiles = format!(", vae tiles of {}", self.vae_tile);
+			self.engine_profile.push_str(&tiles);
+		}
+		if self.unet_rows < usize::MAX {
+			let rows = format!(", unet rows up to {}", self.unet_rows);
+			self.engine_profile.push_str(&rows);
+		}
+	}
+
+	/// Sides in pixels that a tile is a multiple of, and the least that one has.
+	fn tile_sides(&self) -> (u16, u32) {
+		let multiple = self.folder.size_multiple();
+		// Four latents a side: less has no quarter to blend.
+		let least = u32::from(multiple).max(4 * self.folder.vae_factor());
+		(multiple, least)
 	}
 
 	/// The kind of device that this pipeline runs on.
@@ -588,27 +615,41 @@ impl Pipeline {
 		let count = self.latent_count(request);
 		let pictures = latents.len() / count;
 		let rows = prompts.len() * pictures;
-		// All at once, unless the UNet was exported for fewer.
-		let fixed = self
-			.unet
-			.port(Role::Main)
-			.and_then(|(port, _)| port.shape[0]);
-		let batch = fixed
-			.filter(|batch| rows.is_multiple_of(*batch))
-			.unwrap_or(rows);
-		let mut outputs = Vec::with_capacity(rows * count);
-		for first in (0..rows).step_by(batch) {
-			// The rows of the first prompt for all pictures, then those of the second.
-			let rows = first..first + batch;
-			let samples: Vec<f32> = rows
-				.clone()
-				.flat_map(|row| &input[row % pictures * count..][..count])
-				.copied()
-				.collect();
-			let prompts: Vec<&Embedding> = rows.map(|row| &prompts[row / pictures]).collect();
-			let timestep = schedule.timesteps()[step];
-			outputs.extend(self.run_unet(&samples, timestep, &prompts, request, stop)?);
-		}
+		let turn = Turn::last(step + 1 == schedule.timesteps().len());
+		let timestep = schedule.timesteps()[step];
+		let outputs = loop {
+			// All at once, unless the UNet was exported for fewer, or there is no room.
+			let fixed = self
+				.unet
+				.port(Role::Main)
+				.and_then(|(port, _)| port.shape[0])
+				.filter(|batch| rows.is_multiple_of(*batch));
+			let batch = fixed.unwrap_or(rows.min(self.unet_rows));
+			let parts = (0..rows).step_by(batch).map(|first| {
+				// The rows of the first prompt for all pictures, then those of the second.
+				let rows = first..(first + batch).min(rows);
+				let samples = rows
+					.clone()
+					.flat_map(|row| &input[row % pictures * count..][..count]);
+				let samples: Vec<f32> = samples.copied().collect();
+				let prompts: Vec<&Embedding> = rows.map(|row| &prompts[row / pictures]).collect();
+				self.run_unet(&samples, timestep, &prompts, request, turn, stop)
+			});
+			match parts.collect::<Result<Vec<_>, _>>() {
+				Ok(parts) => break parts.concat(),
+				Err(Error::OutOfMemory { problem, .. }) if batch > 1 && fixed.is_none() => {
+					self.unet_rows = batch.div_ceil(2);
+					self.write_profile();
+					let rows = self.unet_rows;
+					tracing::warn!(
+						rows,
+						problem,
+						"out of memory: the UNet gets fewer samples at once"
+					);
+				},
+				Err(error) => return Err(error),
+			}
+		};
 		if outputs.len() != rows * count {
 			return Err(self
 				.unet
@@ -633,6 +674,7 @@ impl Pipeline {
 		timestep: f32,
 		prompts: &[&Embedding],
 		request: &Request,
+		turn: Turn,
 		stop: &Stop,
 	) -> Result<Vec<f32>, Error> {
 		let batch = prompts.len();
@@ -681,6 +723,7 @@ impl Pipeline {
 				(Role::Guidance, &guidance),
 			],
 			&[&name],
+			turn,
 			stop,
 		)?;
 		Ok(outputs
@@ -734,9 +777,42 @@ impl Pipeline {
 		}
 	}
 
-	/// The picture that latents stand for. Where the decoder's numbers are not finite and the folder
-	/// has one in fp32, that one decodes them.
+	/// The picture that latents stand for: in smaller tiles, from then on, where memory runs out.
 	fn decode(
+		&mut self,
+		latents: &[f32],
+		request: &Request,
+		stop: &Stop,
+	) -> Result<Vec<u8>, Error> {
+		loop {
+			match self.decode_at_once(latents, request, stop) {
+				Err(Error::OutOfMemory { path, problem }) => {
+					let Some(side) = self.smaller_tile(request) else {
+						return Err(Error::OutOfMemory { path, problem });
+					};
+					tracing::warn!(side, problem, "out of memory: decoding in smaller tiles");
+					self.set_vae_tile(side)?;
+				},
+				decoded => return decoded,
+			}
+		}
+	}
+
+	/// About half the side of the tiles that this picture is decoded in; `None` where that is too small.
+	fn smaller_tile(&self, request: &Request) -> Option<u16> {
+		let whole = request.width.max(request.height);
+		let side = match self.vae_tile {
+			0 => whole,
+			tile => tile.min(whole),
+		};
+		let (multiple, least) = self.tile_sides();
+		let half = side / 2 / multiple * multiple;
+		(u32::from(half) >= least).then_some(half)
+	}
+
+	/// The same with the tiles there are. Where the decoder's numbers are not finite and the folder has
+	/// one in fp32, that one decodes them.
+	fn decode_at_once(
 		&mut self,
 		latents: &[f32],
 		request: &Request,
@@ -749,7 +825,7 @@ impl Pipeline {
 			if tile > 0 && size.iter().any(|side| *side > tile) {
 				vae::decode_tiled(stage, config, latents, size, tile, stop)
 			} else {
-				vae::decode(stage, config, latents, size, stop)
+				vae::decode(stage, config, latents, size, Turn::Last, stop)
 			}
 		};
 		let planes = match decode(&mut self.vae_decoder) {

@@ -2,7 +2,7 @@
 
 use super::{
 	finite,
-	stage::{Role, Stage},
+	stage::{Role, Stage, Turn},
 	Options,
 };
 use crate::{
@@ -109,7 +109,7 @@ impl Encoder {
 			let names: Vec<&str> = names.iter().map(String::as_str).collect();
 			let mut outputs = self
 				.stage
-				.run(&[(Role::Main, &ids)], &names, stop)?
+				.run(&[(Role::Main, &ids)], &names, Turn::Between, stop)?
 				.into_iter();
 			let hidden = outputs.next().filter(|hidden| {
 				hidden.shape.len() == 3 && hidden.shape[..2] == shape && hidden.shape[2] > 0
@@ -186,9 +186,12 @@ impl Encoder {
 		let chunks = self.tokenizer.chunks(&[(WORDS.into(), 1.0)])?;
 		let shape = [1, chunks[0].ids.len()];
 		let ids = Tensor::from_ids(self.stage.element(Role::Main), &shape, &chunks[0].ids);
-		let outputs = self
-			.stage
-			.run(&[(Role::Main, &ids)], &[&before, &after], stop)?;
+		let outputs = self.stage.run(
+			&[(Role::Main, &ids)],
+			&[&before, &after],
+			Turn::Between,
+			stop,
+		)?;
 		let [before, after] = outputs.try_into().map_err(|_| {
 			self.stage
 				.unusable("gave other outputs than it was asked for")

@@ -36,6 +36,24 @@ pub(super) fn unet_role(port: &Port) -> Option<Role> {
 	}
 }
 
+/// Whether a graph will be run again for the same picture.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Turn {
+	/// It will.
+	Between,
+	/// It has the memory of its work for nothing after this run.
+	Last,
+}
+
+impl Turn {
+	pub(super) fn last(is_last: bool) -> Self {
+		match is_last {
+			true => Self::Last,
+			false => Self::Between,
+		}
+	}
+}
+
 pub(super) struct Stage {
 	pub(super) path: PathBuf,
 	graph: Box<dyn Graph>,
@@ -118,6 +136,7 @@ impl Stage {
 		&mut self,
 		tensors: &[(Role, &Tensor)],
 		outputs: &[&str],
+		turn: Turn,
 		stop: &Stop,
 	) -> Result<Vec<Tensor>, Error> {
 		let mut inputs = Vec::with_capacity(self.inputs.len());
@@ -141,7 +160,10 @@ impl Stage {
 			}
 			inputs.push((port.name.as_str(), *tensor));
 		}
-		self.graph.run(&inputs, outputs, stop)
+		match turn {
+			Turn::Between => self.graph.run(&inputs, outputs, stop),
+			Turn::Last => self.graph.run_last(&inputs, outputs, stop),
+		}
 	}
 
 	/// An error for an output that is not what it must be.

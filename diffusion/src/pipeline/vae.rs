@@ -2,7 +2,7 @@
 
 use super::{
 	finite,
-	stage::{Role, Stage},
+	stage::{Role, Stage, Turn},
 	COLOURS,
 };
 use crate::{backend::Tensor, math, model::VaeConfig, Error, Stop};
@@ -20,6 +20,7 @@ pub(super) fn decode(
 	config: &VaeConfig,
 	latents: &[f32],
 	[height, width]: [usize; 2],
+	turn: Turn,
 	stop: &Stop,
 ) -> Result<Planes, Error> {
 	let shape = [1, config.latent_channels, height, width];
@@ -29,7 +30,7 @@ pub(super) fn decode(
 		.collect();
 	let input = Tensor::from_floats(stage.element(Role::Main), &shape, &unscaled);
 	let name = stage.output_or_first(&["sample"]);
-	let output = stage.run(&[(Role::Main, &input)], &[&name], stop)?;
+	let output = stage.run(&[(Role::Main, &input)], &[&name], turn, stop)?;
 	let factor = config.factor as usize;
 	let expected = [1, COLOURS, height * factor, width * factor];
 	match output.into_iter().next() {
@@ -84,6 +85,7 @@ pub(super) fn decode_tiled(
 				config,
 				&part,
 				[bottom - top, right - left],
+				Turn::last(top + stride >= height && left + stride >= width),
 				stop,
 			)?);
 		}
@@ -178,7 +180,7 @@ pub(super) fn encode(
 	let shape = [1, COLOURS, height, width];
 	let input = Tensor::from_floats(stage.element(Role::Main), &shape, &planes);
 	let name = stage.output_or_first(&["latent_parameters", "latent_sample", "latent_dist"]);
-	let output = stage.run(&[(Role::Main, &input)], &[&name], stop)?;
+	let output = stage.run(&[(Role::Main, &input)], &[&name], Turn::Last, stop)?;
 	let count = noise.len();
 	let numbers = output
 		.into_iter()

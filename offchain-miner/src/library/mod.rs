@@ -475,6 +475,8 @@ fn on_cpu(folder: PathBuf, onnxruntime: Option<PathBuf>) -> EngineArgs {
 		device: cuckoo_diffusion::Device::Cpu,
 		threads: 0,
 		vae_tile: 0,
+		gpu_memory_limit: None,
+		cuda_graphs: false,
 		onnxruntime,
 	}
 }

@@ -1,0 +1,441 @@
+//! Graphs on ONNX Runtime, on the CPU or one CUDA device.
+
+mod bound;
+mod values;
+
+pub use bound::Inputs;
+
+use super::{Backend, Graph, Port, Tensor};
+use crate::{runtime, stop::Interrupt, Device, Error, Stop};
+use bound::{Fixed, Kept};
+use ort::{
+	ep::{self, ArenaExtendStrategy, ExecutionProvider},
+	session::{
+		builder::{GraphOptimizationLevel, SessionBuilder},
+		NoSelectedOutputs, RunOptions, Session,
+	},
+};
+use std::{
+	borrow::Cow,
+	path::{Path, PathBuf},
+	sync::Arc,
+};
+
+/// ONNX Runtime on one device.
+#[derive(Clone, Copy, Debug)]
+pub struct OnnxRuntime {
+	/// The CUDA device's number; `None` for the CPU.
+	cuda: Option<u32>,
+	threads: usize,
+	/// Whether graphs are rewritten to faster ones.
+	optimised: bool,
+	/// Bytes that each graph may take of the GPU's memory; as much as there is if absent.
+	memory_limit: Option<u64>,
+	/// Whether memory goes back to the device at a picture's end.
+	gives_back: bool,
+	inputs: Inputs,
+}
+
+/// What a run is told when the memory that it took is to go back to the device at its end.
+const SHRINK: &str = "memory.enable_memory_arena_shrinkage";
+/// Which recorded graph a run is: counted from 1, or this for none.
+const GRAPH: &str = "gpu_graph_id";
+const NO_GRAPH: i32 = -1;
+/// Sets of shapes with addresses of their own; further ones are handed over. Each takes memory.
+const MAX_FIXED: i32 = 4;
+
+impl OnnxRuntime {
+	/// On the CPU, with this many threads a graph; 0 for one a physical core.
+	pub fn cpu(threads: usize) -> Self {
+		Self {
+			cuda: None,
+			threads,
+			optimised: true,
+			memory_limit: None,
+			// The system takes back what it needs, and asking for it anew takes time.
+			gives_back: false,
+			inputs: Inputs::HandedOver,
+		}
+	}
+
+	/// On the CUDA device of this number; `threads` run what stays on the CPU.
+	pub fn cuda(number: u32, threads: usize) -> Self {
+		Self {
+			cuda: Some(number),
+			threads,
+			optimised: true,
+			memory_limit: None,
+			gives_back: true,
+			inputs: Inputs::Kept,
+		}
+	}
+
+	/// Runs graphs as they are in their files: slower, and with other roundings.
+	pub fn unoptimised(self) -> Self {
+		Self {
+			optimised: false,
+			..self
+		}
+	}
+
+	/// Gives each graph at most this much of the GPU's memory. Has no meaning on the CPU.
+	pub fn limited(self, memory_limit: Option<u64>) -> Self {
+		Self {
+			memory_limit,
+			..self
+		}
+	}
+
+	/// Whether a graph keeps the memory of its work for the next picture, or gives it back. The default
+	/// is to keep it on the CPU, and to give it back on a GPU, where other models wait for it.
+	pub fn giving_back(self, gives_back: bool) -> Self {
+		Self { gives_back, ..self }
+	}
+
+	/// How graphs get their inputs. The default is to hand them over on the CPU, where there is no way to
+	/// save, and to keep them on a GPU.
+	pub fn inputs(self, inputs: Inputs) -> Self {
+		Self { inputs, ..self }
+	}
+
+	/// Whether the loaded library has the CUDA provider at all, or why not.
+	pub fn cuda_available() -> Result<(), String> {
+		let info = runtime::init(None).map_err(|error| error.to_string())?;
+		match ep::CUDA::is_available() {
+			Ok(true) => Ok(()),
+			Ok(false) => Err(format!(
+				"{} is the CPU build of ONNX Runtime; run scripts/setup --cuda",
+				info.path.display()
+			)),
+			Err(error) => Err(error.to_string()),
+		}
+	}
+
+	fn builder(&self) -> Result<SessionBuilder, ort::Error> {
+		let level = if self.optimised {
+			GraphOptimizationLevel::All
+		} else {
+			GraphOptimizationLevel::Disable
+		};
+		let mut builder = Session::builder(environment()?)?
+			.with_optimization_level(level)?
+			// One graph at a time, its nodes one after the other: no order of addition is left to
+			// chance, and the threads all work within a node.
+			.with_parallel_execution(false)?
+			.with_intra_threads(self.threads)?
+			.with_deterministic_compute(true)?;
+		if let Some(number) = self.cuda {
+			let mut cuda = ep::CUDA::default()
+				.with_device_id(i32::try_from(number).unwrap_or(i32::MAX))
+				// Exhaustive search picks by measured time: another algorithm, and other sums, in
+				// every session. The default is many times slower.
+				.with_conv_algorithm_search(ep::cuda::ConvAlgorithmSearch::Heuristic)
+				.with_tf32(false)
+				.with_arena_extend_strategy(ArenaExtendStrategy::SameAsRequested);
+			if self.inputs == Inputs::Fixed {
+				cuda = cuda.with_cuda_graph(true);
+			}
+			if let Some(limit) = self.memory_limit {
+				cuda = cuda.with_memory_limit(usize::try_from(limit).unwrap_or(usize::MAX));
+			}
+			// Without it ONNX Runtime runs everything on the CPU and says nothing.
+			let cuda = cuda.build().error_on_failure();
+			builder = builder.with_execution_providers([cuda])?;
+		}
+		Ok(builder)
+	}
+}
+
+/// Weights of more than this stay in a file of their own: protobuf has no larger messages than 2 GB.
+const EMBEDDED_WEIGHTS: u64 = 1 << 30;
+/// That file's name, beside its graph.
+const WEIGHTS_FILE: &str = "model.onnx_data";
+
+/// Writes the graph of the file `from` to `to` as ONNX Runtime rewrites it for the CPU, except for what
+/// only this machine's processor understands: constants folded, nodes fused. Makes `to`'s folder.
+pub fn write_optimised(from: &Path, to: &Path) -> Result<(), Error> {
+	runtime::environment()?;
+	let read = |source| Error::Read {
+		path: from.into(),
+		source,
+	};
+	if let Some(parent) = to.parent() {
+		std::fs::create_dir_all(parent).map_err(read)?;
+	}
+	let folder = from.parent().unwrap_or(Path::new("."));
+	let mut weights: u64 = 0;
+	for file in std::fs::read_dir(folder).map_err(read)? {
+		let file = file.map_err(read)?.path();
+		weights = weights.saturating_add(std::fs::metadata(file).map_err(read)?.len());
+	}
+	let write = || -> ort::Result<()> {
+		let mut builder = Session::builder(environment()?)?
+			// The next level lays weights out for the instruction set that is here.
+			.with_optimization_level(GraphOptimizationLevel::Level2)?
+			.with_optimized_model_path(to)?;
+		if weights > EMBEDDED_WEIGHTS {
+			builder = builder
+				.with_config_entry(
+					"session.optimized_model_external_initializers_file_name",
+					WEIGHTS_FILE,
+				)?
+				.with_config_entry(
+					"session.optimized_model_external_initializers_min_size_in_bytes",
+					"1024",
+				)?;
+		}
+		builder.commit_from_file(from).map(drop)
+	};
+	write().map_err(|error| Error::Graph {
+		path: from.into(),
+		problem: error.to_string(),
+	})
+}
+
+/// The environment, with the error that a session builder's `?` understands.
+fn environment() -> Result<&'static ort::environment::Environment, ort::Error> {
+	runtime::environment().map_err(ort::Error::wrap)
+}
+
+impl Backend for OnnxRuntime {
+	fn load(&self, path: &Path) -> Result<Box<dyn Graph>, Error> {
+		// Before any call of `ort`: without a library, `ort` panics.
+		runtime::environment()?;
+		let failed = |error: ort::Error| match self.cuda {
+			_ if is_out_of_memory(&error.to_string()) => Error::OutOfMemory {
+				path: path.into(),
+				problem: error.to_string(),
+			},
+			Some(number) => Error::Device {
+				device: Device::Cuda(number),
+				problem: format!(
+					"{error} (while loading {}); the GPU build of ONNX Runtime needs CUDA 13 and \
+					 cuDNN 9 on the library path",
+					path.display()
+				),
+			},
+			None => Error::Graph {
+				path: path.into(),
+				problem: error.to_string(),
+			},
+		};
+		let session = self
+			.builder()
+			.and_then(|mut builder| builder.commit_from_file(path))
+			.map_err(failed)?;
+		let run_options = graph_run(NO_GRAPH).map_err(failed)?;
+		let arena = match self.cuda {
+			Some(number) => format!("gpu:{number}"),
+			None => "cpu:0".into(),
+		};
+		// A graph that CUDA has recorded works in the memory that it found.
+		let last_run = if self.gives_back && self.inputs != Inputs::Fixed {
+			let mut options = RunOptions::new().map_err(failed)?;
+			options.set(SHRINK, arena).map_err(failed)?;
+			Arc::new(Run(options))
+		} else {
+			run_options.clone()
+		};
+		let inputs = session.inputs().iter().map(values::port).collect();
+		let outputs = session.outputs().iter().map(values::port).collect();
+		Ok(Box::new(SessionGraph {
+			path: path.into(),
+			session,
+			inputs,
+			outputs,
+			run_options,
+			last_run,
+			cuda: self.cuda,
+			how: self.inputs,
+			kept: None,
+			fixed: Vec::new(),
+			graphs: 0,
+		}))
+	}
+}
+
+struct SessionGraph {
+	path: PathBuf,
+	session: Session,
+	inputs: Vec<Port>,
+	outputs: Vec<Port>,
+	run_options: Arc<Run>,
+	/// For a run after which the memory that runs took goes back to the device.
+	last_run: Arc<Run>,
+	cuda: Option<u32>,
+	how: Inputs,
+	kept: Option<Kept>,
+	fixed: Vec<Fixed>,
+	/// Sets of shapes that have been given addresses.
+	graphs: i32,
+}
+
+/// The handle of runs that are this graph.
+fn graph_run(graph: i32) -> ort::Result<Arc<Run>> {
+	let mut options = RunOptions::new()?;
+	options.set(GRAPH, graph.to_string())?;
+	Ok(Arc::new(Run(options)))
+}
+
+/// The handle by which a run is ended.
+struct Run(RunOptions<NoSelectedOutputs>);
+
+impl Interrupt for Run {
+	fn interrupt(&self) {
+		if let Err(error) = self.0.terminate() {
+			tracing::warn!(%error, "a run goes on that was to end");
+		}
+	}
+}
+
+impl SessionGraph {
+	/// One run as this graph gets its inputs.
+	fn try_run(
+		&mut self,
+		run: &Run,
+		inputs: &[(&str, &Tensor)],
+		names: &[&str],
+	) -> ort::Result<Vec<Tensor>> {
+		if self.how == Inputs::Kept {
+			let mut kept = match self.kept.take() {
+				Some(kept) => kept,
+				None => Kept::new(&self.session)?,
+			};
+			let outputs = kept.run(&mut self.session, run, inputs, names)?;
+			self.kept = Some(kept);
+			return Ok(outputs);
+		}
+		let values = inputs
+			.iter()
+			.map(|&(name, tensor)| Ok((Cow::Borrowed(name), values::view(tensor)?)))
+			.collect::<ort::Result<Vec<_>>>()?;
+		let outputs = {
+			let outputs = self.session.run_with_options(values, &run.0)?;
+			values::all(&outputs, names)?
+		};
+		if self.how == Inputs::Fixed && self.graphs < MAX_FIXED {
+			// Now the outputs' shapes are known.
+			self.graphs += 1;
+			let run = graph_run(self.graphs)?;
+			let like = names.iter().copied().zip(outputs.clone()).collect();
+			let fixed = Fixed::new(&self.session, self.cuda, inputs, like, run)?;
+			self.fixed.push(fixed);
+		}
+		Ok(outputs)
+	}
+
+	fn run_as(
+		&mut self,
+		run: Arc<Run>,
+		inputs: &[(&str, &Tensor)],
+		outputs: &[&str],
+		stop: &Stop,
+	) -> Result<Vec<Tensor>, Error> {
+		let fixed = self
+			.fixed
+			.iter()
+			.position(|fixed| fixed.fits(inputs, outputs));
+		let (run, result, stopped) = match fixed.map(|place| self.fixed.swap_remove(place)) {
+			Some(mut fixed) => {
+				let run = fixed.handle();
+				let (result, stopped) =
+					stop.during(run.clone(), || fixed.run(&mut self.session, inputs));
+				if matches!(result, Some(Ok(_))) {
+					self.fixed.push(fixed);
+				}
+				(run, result, stopped)
+			},
+			None => {
+				let (result, stopped) =
+					stop.during(run.clone(), || self.try_run(&run, inputs, outputs));
+				(run, result, stopped)
+			},
+		};
+		let failed = |error: ort::Error| {
+			let (path, problem) = (self.path.clone(), error.to_string());
+			match is_out_of_memory(&problem) {
+				true => Error::OutOfMemory { path, problem },
+				false => Error::Graph { path, problem },
+			}
+		};
+		if stopped {
+			// The handle keeps saying so until it is told otherwise.
+			run.0.unterminate().map_err(failed)?;
+			return Err(Error::Cancelled);
+		}
+		result.unwrap_or(Ok(Vec::new())).map_err(failed)
+	}
+}
+
+impl Graph for SessionGraph {
+	fn inputs(&self) -> &[Port] {
+		&self.inputs
+	}
+
+	fn outputs(&self) -> &[Port] {
+		&self.outputs
+	}
+
+	fn run(
+		&mut self,
+		inputs: &[(&str, &Tensor)],
+		outputs: &[&str],
+		stop: &Stop,
+	) -> Result<Vec<Tensor>, Error> {
+		self.run_as(self.run_options.clone(), inputs, outputs, stop)
+	}
+
+	fn run_last(
+		&mut self,
+		inputs: &[(&str, &Tensor)],
+		outputs: &[&str],
+		stop: &Stop,
+	) -> Result<Vec<Tensor>, Error> {
+		self.run_as(self.last_run.clone(), inputs, outputs, stop)
+	}
+}
+
+/// Whether what ONNX Runtime or CUDA's libraries said is that memory ran out: they have no error of one
+/// kind for it.
+fn is_out_of_memory(problem: &str) -> bool {
+	const SIGNS: [&str; 6] = [
+		// ONNX Runtime's arena.
+		"Failed to allocate memory",
+		"Available memory of",
+		// The CPU's allocator.
+		"bad_alloc",
+		"bad allocation",
+		// CUDA's runtime; cuBLAS and cuDNN.
+		"out of memory",
+		"_ALLOC_FAILED",
+	];
+	SIGNS.iter().any(|sign| problem.contains(sign))
+}
+
+#[cfg(test)]
+mod tests {
+	use super::*;
+
+	/// As the libraries write it.
+	#[test]
+	fn memory_that_ran_out_is_told_from_other_failures() {
+		for problem in [
+			"Non-zero status code returned while running Conv node. Name:'/conv_in/Conv' Status Message: \
+			 Failed to allocate memory for requested buffer of size 536870912",
+			"Available memory of 12 is smaller than requested bytes of 4096",
+			"CUDA failure 2: out of memory ; GPU=0 ; hostname=a ; expr=cudaMalloc((void**)&p, size);",
+			"CUBLAS failure 3: CUBLAS_STATUS_ALLOC_FAILED ; GPU=0",
+			"CUDNN failure 4: CUDNN_STATUS_ALLOC_FAILED ; GPU=0",
+			"Non-zero status code returned while running Add node. Status Message: std::bad_alloc",
+		] {
+			assert!(is_out_of_memory(problem), "{problem}");
+		}
+		for problem in [
+			"CUDA failure 700: an illegal memory access was encountered",
+			"CUDNN failure 5000: CUDNN_STATUS_EXECUTION_FAILED",
+			"Got invalid dimensions for input: sample",
+		] {
+			assert!(!is_out_of_memory(problem), "{problem}");
+		}
+	}
+}
