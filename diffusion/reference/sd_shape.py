@@ -1,16 +1,20 @@
 #!/usr/bin/env python3
 """Makes a model of Stable Diffusion's structure with random weights, for scripts/bench-engine.
 
-    sd_shape.py OUTPUT_FOLDER
+    sd_shape.py OUTPUT_FOLDER [quarter|full]
 
-All levels and attention layers of Stable Diffusion 1.5, with a quarter of its channels, so that it is made in
-a minute and fits everywhere. What it paints is noise; what it costs is what is measured.
+quarter  all levels and attention layers of Stable Diffusion 1.5 with a quarter of its channels, fp32:
+         made in a minute, fits everywhere
+full     Stable Diffusion 1.5's size, fp16, its UNet with the operators that ONNX Runtime fuses for CUDA
+
+What it paints is noise; what it costs is what is measured.
 """
 
 import json
 import shutil
 import sys
 import warnings
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -19,44 +23,92 @@ from transformers import CLIPTextConfig, CLIPTextModel
 
 import families
 
-LATENT, TOKENS, WIDTH = 32, 24, 192
+
+# Side of the latents that graphs are traced with, which are for any: small ones are traced faster.
+TRACED = 8
+
+
+@dataclass(frozen=True)
+class Size:
+    latent: int
+    tokens: int
+    width: int
+    text_heads: int
+    channels: tuple
+    heads: int
+    vae_channels: tuple
+    groups: int
+    dtype: torch.dtype
+
+
+SIZES = {
+    "quarter": Size(32, 24, 192, 3, (80, 160, 320, 320), 2, (32, 64, 128, 128), 16, torch.float32),
+    "full": Size(64, 77, 768, 12, (320, 640, 1280, 1280), 8, (128, 256, 512, 512), 32, torch.float16),
+}
+
+
+def networks(size):
+    """Text encoder, UNet and VAE, the same each time."""
+    torch.manual_seed(0)
+    config = families.text_config(families.END).to_dict() | {
+        "hidden_size": size.width,
+        "intermediate_size": 4 * size.width,
+        "num_hidden_layers": 12,
+        "num_attention_heads": size.text_heads,
+        "max_position_embeddings": size.tokens,
+    }
+    text = CLIPTextModel(CLIPTextConfig(**config, attn_implementation="eager"))
+    unet = UNet2DConditionModel(
+        sample_size=size.latent,
+        block_out_channels=size.channels,
+        cross_attention_dim=size.width,
+        attention_head_dim=size.heads,
+        norm_num_groups=size.groups,
+    )
+    vae = AutoencoderKL(
+        block_out_channels=size.vae_channels,
+        down_block_types=("DownEncoderBlock2D",) * 4,
+        up_block_types=("UpDecoderBlock2D",) * 4,
+        layers_per_block=2,
+        norm_num_groups=size.groups,
+    )
+    return [network.to(size.dtype) for network in (text, unet, vae)]
+
+
+def fuse(path):
+    """Rewrites a UNet for CUDA: convolutions, layer norm, GELU and biases. Attention is not found in
+    what this version of PyTorch exports, and stays as it is."""
+    import onnx
+    from onnxruntime.transformers.fusion_options import FusionOptions
+    from onnxruntime.transformers.optimizer import optimize_model
+
+    options = FusionOptions("unet")
+    # Of group norms it makes fp32 weights only, and this graph is fp16.
+    options.enable_group_norm = options.enable_skip_group_norm = False
+    fused = optimize_model(str(path), model_type="unet", opt_level=0, optimization_options=options)
+    path.unlink()
+    onnx.save(fused.model, path)
 
 
 def main():
     warnings.simplefilter("ignore")
-    torch.manual_seed(0)
-    folder = Path(sys.argv[1])
+    folder, name = Path(sys.argv[1]), (sys.argv[2:] or ["quarter"])[0]
+    size = SIZES[name]
     if folder.exists():
         shutil.rmtree(folder)
     shutil.copytree(families.TOKENIZER, folder / "tokenizer")
-    config = families.text_config(families.END).to_dict() | {
-        "hidden_size": WIDTH,
-        "intermediate_size": 4 * WIDTH,
-        "num_hidden_layers": 12,
-        "num_attention_heads": 3,
-        "max_position_embeddings": TOKENS,
-    }
-    text = CLIPTextModel(CLIPTextConfig(**config, attn_implementation="eager"))
-    unet = UNet2DConditionModel(
-        sample_size=LATENT,
-        block_out_channels=(80, 160, 320, 320),
-        cross_attention_dim=WIDTH,
-        attention_head_dim=2,
-        norm_num_groups=16,
-    )
-    vae = AutoencoderKL(
-        block_out_channels=(32, 64, 128, 128),
-        down_block_types=("DownEncoderBlock2D",) * 4,
-        up_block_types=("UpDecoderBlock2D",) * 4,
-        layers_per_block=2,
-        norm_num_groups=16,
-    )
-    families.LATENT, families.SIZE, families.TOKENS = LATENT, 8 * LATENT, TOKENS
+    config = folder / "tokenizer" / "tokenizer_config.json"
+    tokenizer = json.loads(config.read_text()) | {"model_max_length": size.tokens}
+    config.write_text(json.dumps(tokenizer, indent=1) + "\n")
+    text, unet, vae = networks(size)
+    families.LATENT, families.SIZE, families.TOKENS = TRACED, 8 * TRACED, size.tokens
     # The types that diffusers' own pipeline feeds.
     families.export_text(folder, "text_encoder", text, torch.int32)
     timestep = torch.ones(1, dtype=torch.int64)
-    families.export_unet(folder, unet, WIDTH, torch.float32, timestep=timestep)
-    families.export_vae(folder, vae, torch.float32)
+    families.export_unet(folder, unet, size.width, size.dtype, timestep=timestep)
+    families.export_vae(folder, vae, size.dtype)
+    if name == "full":
+        fuse(folder / "unet" / "model.onnx")
     own = {"set_alpha_to_one": False, "clip_sample": False}
     families.write_scheduler(folder, DDIMScheduler(**families.STABLE_DIFFUSION, **own))
     part = ["diffusers", "OnnxRuntimeModel"]
@@ -65,6 +117,7 @@ def main():
     )
     index |= {"scheduler": ["diffusers", "DDIMScheduler"], "tokenizer": ["transformers", "CLIPTokenizer"]}
     index |= {"safety_checker": [None, None], "feature_extractor": [None, None]}
+    (folder / "size").write_text(name)
     (folder / "model_index.json").write_text(json.dumps(index) + "\n")
 
 
