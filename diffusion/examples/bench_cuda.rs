@@ -39,6 +39,8 @@ fn main() -> Result<()> {
 			let bench = Bench {
 				me,
 				model,
+				// Once: opening hashes gigabytes.
+				folder: ModelFolder::open(Path::new(model))?,
 				device,
 				rounds: rounds.parse()?,
 				steps: steps.parse()?,
@@ -69,6 +71,7 @@ struct Bench<'a> {
 	me: &'a str,
 	/// A model of Stable Diffusion 1.5's size, in fp16.
 	model: &'a str,
+	folder: ModelFolder,
 	device: &'a str,
 	rounds: u64,
 	steps: u16,
@@ -80,9 +83,8 @@ impl Bench<'_> {
 		Side::start(&[self.me, "serve", model, device])
 	}
 
-	fn asked(&self, seed: u64) -> Result<Asked> {
-		let folder = ModelFolder::open(Path::new(self.model))?;
-		Ok(Asked::new(&folder, self.side, self.steps, seed))
+	fn asked(&self, seed: u64) -> Asked {
+		Asked::new(&self.folder, self.side, self.steps, seed)
 	}
 
 	/// The default model's pictures, which are computed in fp32 on both.
@@ -99,7 +101,7 @@ impl Bench<'_> {
 	}
 
 	fn runs_equal(&self) -> Result<()> {
-		let asked = self.asked(7)?;
+		let asked = self.asked(7);
 		let mut first: Option<Vec<u8>> = None;
 		let mut equal = 0.0;
 		for _ in 0..PROCESSES {
@@ -128,12 +130,12 @@ impl Bench<'_> {
 			let mut them = Side::start(&[python, script, self.model, self.device, how])?;
 			// The first pictures warm up; a compiled one is compiled there.
 			for seed in 0..2 {
-				us.make(&self.asked(seed)?)?;
-				them.make(&self.asked(seed)?)?;
+				us.make(&self.asked(seed))?;
+				them.make(&self.asked(seed))?;
 			}
 			let (mut ratios, mut ours) = (Vec::new(), Vec::new());
 			for seed in 2..2 + self.rounds {
-				let asked = self.asked(seed)?;
+				let asked = self.asked(seed);
 				let (a, b) = (us.make(&asked)?.seconds, them.make(&asked)?.seconds);
 				ratios.push(b / a);
 				ours.push(1.0 / a);
@@ -155,7 +157,7 @@ impl Bench<'_> {
 		let mut side = self.ours(self.model, self.device)?;
 		let mut flat = None;
 		for job in 0..JOBS {
-			side.make(&self.asked(job)?)?;
+			side.make(&self.asked(job))?;
 			if job + 1 == WARM_JOBS {
 				flat = Some(memory_used(number)?);
 			}
@@ -176,7 +178,7 @@ impl Bench<'_> {
 			.stdout(Stdio::piped())
 			.spawn()?;
 		for seed in 0..WATCHED {
-			side.make(&self.asked(seed)?)?;
+			side.make(&self.asked(seed))?;
 		}
 		watch.kill()?;
 		let mut said = String::new();

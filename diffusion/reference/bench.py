@@ -23,20 +23,11 @@ def process_start():
     return ticks / os.sysconf("SC_CLK_TCK")
 
 
-def main():
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = int(sys.argv[2])
-    from diffusers import DDIMScheduler, OnnxStableDiffusionPipeline
-
+def answer(make):
+    """Says that this side is ready, and answers until its input ends; `make` is given a request and its
+    noise, and returns the picture."""
     from pictures import noise
 
-    pipeline = OnnxStableDiffusionPipeline.from_pretrained(
-        sys.argv[1], provider="CPUExecutionProvider", sess_options=options, provider_options=[{}]
-    )
-    pipeline.set_progress_bar_config(disable=True)
-    pipeline.scheduler = DDIMScheduler.from_config(pipeline.scheduler.config)
     folder = Path(tempfile.mkdtemp())
     ready = time.clock_gettime(time.CLOCK_BOOTTIME) - process_start()
     print(json.dumps({"ready": ready}), flush=True)
@@ -46,19 +37,39 @@ def main():
         shape = [1, request["channels"], *sides]
         count = request["channels"] * sides[0] * sides[1]
         begin = time.perf_counter()
-        picture = pipeline(
-            request["prompt"],
-            height=request["height"],
-            width=request["width"],
-            num_inference_steps=request["steps"],
-            guidance_scale=request["guidance"],
-            latents=noise(request["seed"], count).reshape(shape),
-        ).images[0]
+        picture = make(request, noise(request["seed"], count).reshape(shape))
         seconds = time.perf_counter() - begin
         path = folder / "picture.rgb"
         path.write_bytes(picture.convert("RGB").tobytes())
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         print(json.dumps({"seconds": seconds, "rgb": str(path), "peak_kib": peak}), flush=True)
+
+
+def draw(pipeline, request, latents):
+    """A picture by one of diffusers' pipelines."""
+    return pipeline(
+        request["prompt"],
+        height=request["height"],
+        width=request["width"],
+        num_inference_steps=request["steps"],
+        guidance_scale=request["guidance"],
+        latents=latents,
+    ).images[0]
+
+
+def main():
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = int(sys.argv[2])
+    from diffusers import DDIMScheduler, OnnxStableDiffusionPipeline
+
+    pipeline = OnnxStableDiffusionPipeline.from_pretrained(
+        sys.argv[1], provider="CPUExecutionProvider", sess_options=options, provider_options=[{}]
+    )
+    pipeline.set_progress_bar_config(disable=True)
+    pipeline.scheduler = DDIMScheduler.from_config(pipeline.scheduler.config)
+    answer(lambda request, latents: draw(pipeline, request, latents))
 
 
 if __name__ == "__main__":

@@ -8,11 +8,7 @@ channels last, and UNet and decoder compiled. Precision is the model's: fp16 on 
 speaks. On the device `cpu` it can be tried out.
 """
 
-import json
-import resource
 import sys
-import tempfile
-import time
 from pathlib import Path
 
 import torch
@@ -20,8 +16,7 @@ from diffusers import DDIMScheduler, StableDiffusionPipeline
 from transformers import CLIPTokenizer
 
 import sd_shape
-from bench import process_start
-from pictures import noise
+from bench import answer, draw
 
 
 def load(folder, device, how):
@@ -48,31 +43,10 @@ def load(folder, device, how):
 
 
 def main():
-    folder, device, how = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
-    pipeline = load(folder, device, how)
-    scratch = Path(tempfile.mkdtemp())
-    ready = time.clock_gettime(time.CLOCK_BOOTTIME) - process_start()
-    print(json.dumps({"ready": ready}), flush=True)
-    for line in sys.stdin:
-        request = json.loads(line)
-        sides = [request[side] // request["factor"] for side in ("height", "width")]
-        count = request["channels"] * sides[0] * sides[1]
-        begin = time.perf_counter()
-        latents = torch.from_numpy(noise(request["seed"], count)).reshape(1, request["channels"], *sides)
-        picture = pipeline(
-            request["prompt"],
-            height=request["height"],
-            width=request["width"],
-            num_inference_steps=request["steps"],
-            guidance_scale=request["guidance"],
-            latents=latents.to(pipeline.unet.dtype),
-        ).images[0]
-        # The picture is on the CPU: the GPU has finished.
-        seconds = time.perf_counter() - begin
-        path = scratch / "picture.rgb"
-        path.write_bytes(picture.convert("RGB").tobytes())
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        print(json.dumps({"seconds": seconds, "rgb": str(path), "peak_kib": peak}), flush=True)
+    pipeline = load(Path(sys.argv[1]), sys.argv[2], sys.argv[3])
+    # The picture comes on the CPU, so the GPU has finished.
+    tensor = lambda latents: torch.from_numpy(latents).to(pipeline.unet.dtype)
+    answer(lambda request, latents: draw(pipeline, request, tensor(latents)))
 
 
 if __name__ == "__main__":

@@ -243,8 +243,8 @@ impl Shared {
 	}
 }
 
-/// Whether nothing can be said of the sessions any more after this error. A driver that was lost or a
-/// memory that is full shows as a graph that fails, and not at that graph alone.
+/// Whether nothing can be said of the sessions any more after this error. A driver that was lost shows as a
+/// graph that fails, and not at that graph alone.
 fn spoils(error: &Error) -> bool {
 	matches!(error, Error::Graph { .. } | Error::Device { .. })
 }

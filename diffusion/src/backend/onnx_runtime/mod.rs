@@ -202,11 +202,7 @@ impl Backend for OnnxRuntime {
 		// Before any call of `ort`: without a library, `ort` panics.
 		runtime::environment()?;
 		let failed = |error: ort::Error| match self.cuda {
-			_ if is_out_of_memory(&error.to_string()) => Error::OutOfMemory {
-				path: path.into(),
-				problem: error.to_string(),
-			},
-			Some(number) => Error::Device {
+			Some(number) if !is_out_of_memory(&error.to_string()) => Error::Device {
 				device: Device::Cuda(number),
 				problem: format!(
 					"{error} (while loading {}); the GPU build of ONNX Runtime needs CUDA 13 and \
@@ -214,10 +210,7 @@ impl Backend for OnnxRuntime {
 					path.display()
 				),
 			},
-			None => Error::Graph {
-				path: path.into(),
-				problem: error.to_string(),
-			},
+			_ => graph_error(path, &error),
 		};
 		let session = self
 			.builder()
@@ -331,33 +324,20 @@ impl SessionGraph {
 		outputs: &[&str],
 		stop: &Stop,
 	) -> Result<Vec<Tensor>, Error> {
-		let fixed = self
+		let place = self
 			.fixed
 			.iter()
 			.position(|fixed| fixed.fits(inputs, outputs));
-		let (run, result, stopped) = match fixed.map(|place| self.fixed.swap_remove(place)) {
-			Some(mut fixed) => {
-				let run = fixed.handle();
-				let (result, stopped) =
-					stop.during(run.clone(), || fixed.run(&mut self.session, inputs));
-				if matches!(result, Some(Ok(_))) {
-					self.fixed.push(fixed);
-				}
-				(run, result, stopped)
-			},
-			None => {
-				let (result, stopped) =
-					stop.during(run.clone(), || self.try_run(&run, inputs, outputs));
-				(run, result, stopped)
-			},
-		};
-		let failed = |error: ort::Error| {
-			let (path, problem) = (self.path.clone(), error.to_string());
-			match is_out_of_memory(&problem) {
-				true => Error::OutOfMemory { path, problem },
-				false => Error::Graph { path, problem },
-			}
-		};
+		let run = place.map_or(run, |place| self.fixed[place].handle());
+		let (result, stopped) = stop.during(run.clone(), || match place {
+			Some(place) => self.fixed[place].run(&mut self.session, inputs),
+			None => self.try_run(&run, inputs, outputs),
+		});
+		// One that was stopped can be used again.
+		if let (Some(place), Some(Err(_)), false) = (place, &result, stopped) {
+			self.fixed.swap_remove(place);
+		}
+		let failed = |error: ort::Error| graph_error(&self.path, &error);
 		if stopped {
 			// The handle keeps saying so until it is told otherwise.
 			run.0.unterminate().map_err(failed)?;
@@ -392,6 +372,15 @@ impl Graph for SessionGraph {
 		stop: &Stop,
 	) -> Result<Vec<Tensor>, Error> {
 		self.run_as(self.last_run.clone(), inputs, outputs, stop)
+	}
+}
+
+/// What this graph's failure is.
+fn graph_error(path: &Path, error: &ort::Error) -> Error {
+	let (path, problem) = (path.into(), error.to_string());
+	match is_out_of_memory(&problem) {
+		true => Error::OutOfMemory { path, problem },
+		false => Error::Graph { path, problem },
 	}
 }
 
