@@ -6,8 +6,8 @@
 //! those that `reference/variants.py` makes.
 
 use cuckoo_diffusion::{
-	backend::OnnxRuntime, Control, DeviceClass, Error, ModelFolder, Pipeline, Request, Stop,
-	Trajectory,
+	backend::OnnxRuntime, Control, DeviceClass, Error, ModelFolder, Pipeline, Progress, Request,
+	Stop, Trajectory,
 };
 use std::{env, path::Path, sync::Arc};
 
@@ -42,6 +42,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 	let mut plain = pipeline(&folder, OnnxRuntime::cpu(1).unoptimised())?;
 	let name = "graphs that are not optimised";
 	print(name, &mut judge, &request, &make(&mut plain, &request)?)?;
+	let mut unfused = pipeline(&folder, OnnxRuntime::cpu(1).unfused())?;
+	let name = "attention as the file writes it";
+	print(name, &mut judge, &request, &make(&mut unfused, &request)?)?;
+	let trajectory = make_among_others(&mut judge, &request)?;
+	print("a batch of four", &mut judge, &request, &trajectory)?;
 	for other in others {
 		let (name, path) = other.split_once('=').ok_or("write NAME=FOLDER")?;
 		let folder = ModelFolder::open(Path::new(path))?;
@@ -94,6 +99,26 @@ fn pipeline(folder: &ModelFolder, backend: OnnxRuntime) -> Result<Pipeline, Erro
 fn make(pipeline: &mut Pipeline, request: &Request) -> Result<Trajectory, Error> {
 	let picture = pipeline.generate(request, &mut |_| Control::Continue)?;
 	Ok(picture.trajectory)
+}
+
+/// The same picture, made together with others.
+fn make_among_others(pipeline: &mut Pipeline, request: &Request) -> Result<Trajectory, Error> {
+	let requests: Vec<Request> = ["a fox", PROMPT, "a blue house", ""]
+		.into_iter()
+		.enumerate()
+		.map(|(more, prompt)| Request {
+			prompt: prompt.into(),
+			seed: if prompt == PROMPT {
+				SEED
+			} else {
+				SEED + more as u64
+			},
+			..request.clone()
+		})
+		.collect();
+	let on_step = &mut |_, _: Progress<'_>| Control::Continue;
+	let mut pictures = pipeline.generate_together(&requests, &Stop::new(), on_step)?;
+	Ok(pictures.swap_remove(1)?.trajectory)
 }
 
 fn print(

@@ -4,7 +4,7 @@
     bench_torch.py MODEL_FOLDER DEVICE eager|compiled
 
 `eager` runs PyTorch's operators one by one, attention by scaled_dot_product_attention; `compiled` has
-channels last, and UNet and decoder compiled. Precision is the model's: fp16 on a GPU. Speaks what bench.py
+channels last, and UNet and decoder compiled. Computes in fp16 on a GPU, as the engine does. Speaks what bench.py
 speaks. On the device `cpu` it can be tried out.
 """
 
@@ -33,7 +33,7 @@ def load(folder, device, how):
         requires_safety_checker=False,
     )
     pipeline.set_progress_bar_config(disable=True)
-    pipeline = pipeline.to(device, torch.float32 if device == "cpu" else size.dtype)
+    pipeline = pipeline.to(device, torch.float32 if device == "cpu" else torch.float16)
     if how == "compiled":
         pipeline.unet = torch.compile(
             pipeline.unet.to(memory_format=torch.channels_last), mode="max-autotune", fullgraph=True

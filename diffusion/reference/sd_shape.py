@@ -3,11 +3,12 @@
 
     sd_shape.py OUTPUT_FOLDER [quarter|full]
 
-quarter  all levels and attention layers of Stable Diffusion 1.5 with a quarter of its channels, fp32:
-         made in a minute, fits everywhere
-full     Stable Diffusion 1.5's size, fp16, its UNet with the operators that ONNX Runtime fuses for CUDA
+quarter  all levels and attention layers of Stable Diffusion 1.5 with a quarter of its channels: made in a
+         minute, fits everywhere
+full     Stable Diffusion 1.5's size, 4 GB: `offchain-miner models optimize --cuda` makes of it what runs
+         on a GPU
 
-What it paints is noise; what it costs is what is measured.
+What it paints is noise; what it costs is what is measured. Both are fp32.
 """
 
 import json
@@ -38,12 +39,11 @@ class Size:
     heads: int
     vae_channels: tuple
     groups: int
-    dtype: torch.dtype
 
 
 SIZES = {
-    "quarter": Size(32, 24, 192, 3, (80, 160, 320, 320), 2, (32, 64, 128, 128), 16, torch.float32),
-    "full": Size(64, 77, 768, 12, (320, 640, 1280, 1280), 8, (128, 256, 512, 512), 32, torch.float16),
+    "quarter": Size(32, 24, 192, 3, (80, 160, 320, 320), 2, (32, 64, 128, 128), 16),
+    "full": Size(64, 77, 768, 12, (320, 640, 1280, 1280), 8, (128, 256, 512, 512), 32),
 }
 
 
@@ -72,22 +72,7 @@ def networks(size):
         layers_per_block=2,
         norm_num_groups=size.groups,
     )
-    return [network.to(size.dtype) for network in (text, unet, vae)]
-
-
-def fuse(path):
-    """Rewrites a UNet for CUDA: convolutions, layer norm, GELU and biases. Attention is not found in
-    what this version of PyTorch exports, and stays as it is."""
-    import onnx
-    from onnxruntime.transformers.fusion_options import FusionOptions
-    from onnxruntime.transformers.optimizer import optimize_model
-
-    options = FusionOptions("unet")
-    # Of group norms it makes fp32 weights only, and this graph is fp16.
-    options.enable_group_norm = options.enable_skip_group_norm = False
-    fused = optimize_model(str(path), model_type="unet", opt_level=0, optimization_options=options)
-    path.unlink()
-    onnx.save(fused.model, path)
+    return text, unet, vae
 
 
 def main():
@@ -105,10 +90,14 @@ def main():
     # The types that diffusers' own pipeline feeds.
     families.export_text(folder, "text_encoder", text, torch.int32)
     timestep = torch.ones(1, dtype=torch.int64)
-    families.export_unet(folder, unet, size.width, size.dtype, timestep=timestep)
-    families.export_vae(folder, vae, size.dtype)
-    if name == "full":
-        fuse(folder / "unet" / "model.onnx")
+    is_large = name == "full"
+    families.export_unet(folder, unet, size.width, torch.float32, external=is_large, timestep=timestep)
+    if is_large:
+        # What the exporter put beside a graph of more than 2 GB stands in one file now.
+        for path in (folder / "unet").iterdir():
+            if path.name not in ("config.json", "model.onnx", "model.onnx_data"):
+                path.unlink()
+    families.export_vae(folder, vae, torch.float32)
     own = {"set_alpha_to_one": False, "clip_sample": False}
     families.write_scheduler(folder, DDIMScheduler(**families.STABLE_DIFFUSION, **own))
     part = ["diffusers", "OnnxRuntimeModel"]

@@ -23,12 +23,13 @@
 //! | module | its reason |
 //! |---|---|
 //! | [`runtime`] | finds and loads the ONNX Runtime library, once a process |
+//! | [`fusion`] | rewrites a graph before ONNX Runtime sees it: attention that was written out becomes one node |
 //! | [`backend`] | what the pipeline asks of a graph; ONNX Runtime, and an analytic stand-in for tests of the logic |
 //! | [`model`] | the folder: layout, limits, identity |
 //! | [`text`] | CLIP's tokenizer: a prompt to ids |
 //! | [`schedulers`] | the arithmetic of the steps: DDIM, Euler, PNDM, DPM++, UniPC, LCM |
 //! | [`rng`] | the noise of a seed |
-//! | [`pipeline`] | one request to its pictures, and one step of one again |
+//! | [`pipeline`] | requests to their pictures, and one step of one again |
 //! | [`png`] | the picture to a file and back |
 //!
 //! # Determinism
@@ -46,6 +47,7 @@ pub mod backend;
 pub mod cuda;
 mod device;
 mod error;
+pub mod fusion;
 mod math;
 pub mod model;
 pub mod pipeline;

@@ -6,7 +6,7 @@ mod common;
 use common::{default_model, reference, reference_json, write};
 use cuckoo_diffusion::{
 	text::Tokenizer, Control, Device, Error, LoadOptions, Mask, ModelFolder, Options, Pipeline,
-	Request, Start, Stop,
+	Request, Scheduler, Start, Stop,
 };
 use serde::Deserialize;
 use serde_json::Value;
@@ -294,26 +294,71 @@ fn huge_dimensions_and_wrong_types_are_refused() {
 fn pictures_made_together_are_those_made_alone() {
 	let directory = family("sdxl", None);
 	let (folder, mut pipeline) = load(directory.path());
-	let request = Request {
-		steps: 3,
-		..Request::new(&folder, "a red apple", 0)
-	};
-	let seeds = [7, 8, 9];
-	let together = pipeline
-		.generate_batch(&request, &seeds, &Stop::new(), &mut on)
-		.unwrap();
-	assert_eq!(together.len(), seeds.len());
-	for (seed, picture) in seeds.into_iter().zip(together) {
-		let alone = Request {
-			seed,
-			..request.clone()
-		};
-		let alone = pipeline.generate(&alone, &mut on).unwrap();
-		let worst = alone.rgb.iter().zip(&picture.rgb);
-		let worst = worst.map(|(a, b)| a.abs_diff(*b)).max().unwrap();
-		assert!(worst <= 1, "seed {seed}: {worst} grey levels");
-		assert_eq!(alone.trajectory.leaves[0], picture.trajectory.leaves[0]);
+	// A scheduler that remembers, and one that adds noise.
+	for scheduler in [Scheduler::DpmPlusPlus2m, Scheduler::EulerAncestral] {
+		let requests: Vec<Request> = [("a red apple", "", 7), ("a fish", "red", 8), ("", "", 9)]
+			.into_iter()
+			.map(|(prompt, negative_prompt, seed)| Request {
+				negative_prompt: negative_prompt.into(),
+				steps: 3,
+				guidance: 3.0,
+				scheduler,
+				..Request::new(&folder, prompt, seed)
+			})
+			.collect();
+		let together = pipeline
+			.generate_together(&requests, &Stop::new(), &mut |_, _| Control::Continue)
+			.unwrap();
+		assert_eq!(together.len(), requests.len());
+		for (request, picture) in requests.iter().zip(together) {
+			let picture = picture.unwrap();
+			let alone = pipeline.generate(request, &mut on).unwrap();
+			let worst = alone.rgb.iter().zip(&picture.rgb);
+			let worst = worst.map(|(a, b)| a.abs_diff(*b)).max().unwrap();
+			assert!(worst <= 1, "seed {}: {worst} grey levels", request.seed);
+			let (ours, theirs) = (&alone.trajectory.leaves, &picture.trajectory.leaves);
+			assert_eq!(ours.len(), theirs.len());
+			assert_eq!(ours[0], theirs[0]);
+		}
 	}
+	assert_eq!(pipeline.batch_profile(1), pipeline.engine_profile());
+	assert!(pipeline.batch_profile(3).ends_with(", batch of 3"));
+}
+
+#[test]
+fn a_picture_that_leaves_a_batch_does_not_disturb_the_others() {
+	let directory = family("sd2", None);
+	let (folder, mut pipeline) = load(directory.path());
+	let requests = [1, 2, 3].map(|seed| Request {
+		steps: 4,
+		scheduler: Scheduler::DpmPlusPlus2m,
+		..Request::new(&folder, "a red apple", seed)
+	});
+	let mut told = [0, 0, 0];
+	let made = pipeline
+		.generate_together(&requests, &Stop::new(), &mut |index, progress| {
+			told[index] = progress.step;
+			match (index, progress.step) {
+				// One leaves before the first step, one after the second.
+				(0, 0) | (2, 2) => Control::Cancel,
+				_ => Control::Continue,
+			}
+		})
+		.unwrap();
+	assert_eq!(told, [0, 4, 2]);
+	assert!(matches!(
+		made[..],
+		[Err(Error::Cancelled), Ok(_), Err(Error::Cancelled)]
+	));
+	let alone = pipeline.generate(&requests[1], &mut on).unwrap();
+	let worst = alone.rgb.iter().zip(&made[1].as_ref().unwrap().rgb);
+	assert!(worst.map(|(a, b)| a.abs_diff(*b)).max() <= Some(1));
+
+	let all = pipeline.generate_together(&requests, &Stop::new(), &mut |_, _| Control::Cancel);
+	assert!(all
+		.unwrap()
+		.iter()
+		.all(|made| matches!(made, Err(Error::Cancelled))));
 }
 
 #[test]

@@ -250,10 +250,25 @@ fn absurd_options_are_refused_by_field() {
 		}
 	}
 	let request = start(&folder);
-	for seeds in [&[][..], &[0; 17]] {
+	let other = Request {
+		steps: request.steps + 1,
+		..request.clone()
+	};
+	let batches = [
+		vec![],
+		vec![request.clone(); 17],
+		vec![request.clone(), other],
+	];
+	for requests in batches {
 		let result =
-			pipeline.generate_batch(&request, seeds, &Stop::new(), &mut |_| Control::Continue);
-		assert!(matches!(result, Err(Error::Request { field: "seed", .. })));
+			pipeline.generate_together(&requests, &Stop::new(), &mut |_, _| Control::Continue);
+		assert!(matches!(
+			result,
+			Err(Error::Request {
+				field: "requests",
+				..
+			})
+		));
 	}
 	for side in [4, 12, 30_000] {
 		let refused = pipeline.set_vae_tile(side).is_err();

@@ -136,13 +136,21 @@ fn the_unet_gets_fewer_samples_at_once_and_the_picture_is_the_same() {
 fn a_batch_is_made_in_the_parts_that_fit() {
 	let (directory, mut roomy, _) = pipeline(usize::MAX, usize::MAX);
 	let (_other, mut cramped, refused) = pipeline(3 * LATENTS, usize::MAX);
-	let (request, seeds) = (request(&directory), [1, 2, 3, 4, 5]);
-	let batch = |pipeline: &mut Pipeline| {
-		pipeline.generate_batch(&request, &seeds, &Stop::new(), &mut |_| Control::Continue)
+	let requests = [1, 2, 3, 4, 5].map(|seed| Request {
+		seed,
+		..request(&directory)
+	});
+	let batch = |pipeline: &mut Pipeline| -> Vec<Picture> {
+		pipeline
+			.generate_together(&requests, &Stop::new(), &mut |_, _| Control::Continue)
+			.unwrap()
+			.into_iter()
+			.map(Result::unwrap)
+			.collect()
 	};
-	let expected = batch(&mut roomy).unwrap();
+	let expected = batch(&mut roomy);
 	// Ten rows, five, three: the last part has one.
-	assert_eq!(batch(&mut cramped).unwrap(), expected);
+	assert_eq!(batch(&mut cramped), expected);
 	assert_eq!(refused.load(Relaxed), 2);
 	assert_eq!(cramped.engine_profile(), "small, unet rows up to 3");
 }

@@ -3,7 +3,7 @@
 
 use crate::{
 	cli::{EngineArgs, HoldArgs},
-	device::Profile,
+	device::{join_names, DeviceProfile, Profile},
 	engine::{self, memory_estimate},
 	memory::Bytes,
 	metrics::resident_bytes,
@@ -13,7 +13,7 @@ use crate::{
 use anyhow::Context;
 use clap::Args;
 use cuckoo_coordinator_api::limits;
-use cuckoo_diffusion::{runtime, Control, ModelFolder, Pipeline, Request};
+use cuckoo_diffusion::{runtime, Control, Device, ModelFolder, Pipeline, Request, Stop};
 use cuckoo_primitives::H256;
 use serde::{Deserialize, Serialize};
 use std::{
@@ -40,13 +40,13 @@ pub struct BenchArgs {
 	/// How pictures are made.
 	#[command(flatten)]
 	pub engine: EngineArgs,
-	/// Which models are measured.
+	/// Which models are measured, on which devices, and how many pictures at once.
 	#[command(flatten)]
 	pub hold: HoldArgs,
 	/// Steps of each picture; the model's own default if not given.
 	#[arg(long, value_name = "N")]
 	pub steps: Option<u16>,
-	/// Pictures of each model, after one to warm up.
+	/// Runs of each model, after one to warm up: of a picture each, or of --batch pictures.
 	#[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=1000))]
 	pub runs: u16,
 	/// Where what was measured is kept. Default: cuckoo/miner in the user's data folder.
@@ -72,11 +72,14 @@ pub struct Measurement {
 	pub size: u16,
 	/// Steps of a picture.
 	pub steps: u16,
-	/// Pictures.
+	/// Pictures made at once.
+	#[serde(default = "one")]
+	pub batch: u16,
+	/// Runs, each of one picture or a batch.
 	pub runs: u16,
 	/// To load it.
 	pub load_seconds: f64,
-	/// The median of the pictures.
+	/// The median of the runs, by the pictures of a run.
 	pub seconds_per_picture: f64,
 	/// The same by megapixels and steps.
 	pub seconds_per_megapixel_step: f64,
@@ -84,10 +87,15 @@ pub struct Measurement {
 	pub memory_bytes: u64,
 }
 
+/// Of measurements from before there were batches.
+fn one() -> u16 {
+	1
+}
+
 /// What was measured on this machine.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Speeds {
-	/// The newest of each model, device and engine.
+	/// The newest of each model, device, engine and batch.
 	pub measurements: Vec<Measurement>,
 }
 
@@ -112,7 +120,8 @@ impl Speeds {
 	/// Keeps a measurement, instead of an older one of the same.
 	pub fn keep(&mut self, new: Measurement) {
 		let same = |old: &Measurement| {
-			(old.model, &old.device_name, &old.engine) == (new.model, &new.device_name, &new.engine)
+			(old.model, &old.device_name) == (new.model, &new.device_name)
+				&& (&old.engine, old.batch) == (&new.engine, new.batch)
 		};
 		self.measurements.retain(|old| !same(old));
 		self.measurements.push(new);
@@ -134,14 +143,29 @@ impl Speeds {
 		written().with_context(|| format!("cannot write {}", path.display()))
 	}
 
-	/// The device's name with the speeds of the models it holds, as coordinators are told:
-	/// `NVIDIA H200 (measured: 0.012 s a megapixel-step with cuckoo-emoji)`.
+	/// The devices' names with the speeds of the models they hold in batches of the size that is made, as
+	/// coordinators are told: `NVIDIA H200 (measured: 0.012 s a megapixel-step with cuckoo-emoji)`.
 	pub fn beside(&self, profile: &Profile) -> String {
-		let name = &profile.device_name;
+		let mut kinds: Vec<&DeviceProfile> = Vec::new();
+		for device in &profile.devices {
+			if !kinds.iter().any(|kind| kind.name == device.name) {
+				kinds.push(device);
+			}
+		}
+		let room = limits::MAX_TEXT_BYTES / 2 / kinds.len().max(1);
+		let devices = profile.devices.iter();
+		join_names(devices.map(|device| self.beside_one(device, profile, room)))
+	}
+
+	/// The same for one device, in so many bytes and what is around the speeds.
+	fn beside_one(&self, device: &DeviceProfile, profile: &Profile, room: usize) -> String {
+		let name = &device.name;
+		let batch = profile.layout.batch.max(1);
 		let mut said = String::new();
 		for model in &profile.models {
 			let measured = self.measurements.iter().rev().find(|it| {
-				it.model == model.hash && it.device_name == *name && it.engine == profile.engine
+				(it.model, &it.device_name) == (model.hash, name)
+					&& (&it.engine, it.batch) == (&device.engine, batch)
 			});
 			let Some(measured) = measured else { continue };
 			let comma = if said.is_empty() { "" } else { ", " };
@@ -150,7 +174,7 @@ impl Speeds {
 				significant(measured.seconds_per_megapixel_step),
 				printable(&model.name)
 			);
-			if name.len() + said.len() + one.len() > limits::MAX_TEXT_BYTES / 2 {
+			if name.len() + said.len() + one.len() > room {
 				break;
 			}
 			said.push_str(&one);
@@ -195,18 +219,21 @@ fn measure_all(args: &BenchArgs, ui: &Ui) -> anyhow::Result<()> {
 	runtime::init(args.engine.onnxruntime.as_deref())?;
 	let mut speeds = Speeds::read(&data);
 	let mut measured = Vec::new();
-	for path in args.hold.paths(&args.engine)? {
-		let folder =
-			ModelFolder::open(&path).with_context(|| format!("the model in {}", path.display()))?;
-		let one = measure(&folder, args, ui)
-			.with_context(|| format!("the model in {}", path.display()))?;
-		if !args.json {
-			show(&folder, &one, measured.is_empty());
+	let paths = args.hold.paths(&args.engine)?;
+	for &device in args.hold.device.devices() {
+		for (number, path) in paths.iter().enumerate() {
+			let folder = ModelFolder::open(path)
+				.with_context(|| format!("the model in {}", path.display()))?;
+			let one = measure(&folder, device, args, ui)
+				.with_context(|| format!("the model in {} on {device}", path.display()))?;
+			if !args.json {
+				show(&folder, device, &one, number == 0);
+			}
+			speeds.keep(one.clone());
+			// What was measured stays, whatever the next model does.
+			speeds.write(&data)?;
+			measured.push(one);
 		}
-		speeds.keep(one.clone());
-		// What was measured stays, whatever the next model does.
-		speeds.write(&data)?;
-		measured.push(one);
 	}
 	if args.json {
 		println!("{}", serde_json::json!({ "measurements": measured }));
@@ -214,24 +241,40 @@ fn measure_all(args: &BenchArgs, ui: &Ui) -> anyhow::Result<()> {
 	Ok(())
 }
 
-fn measure(folder: &ModelFolder, args: &BenchArgs, ui: &Ui) -> anyhow::Result<Measurement> {
+fn measure(
+	folder: &ModelFolder,
+	device: Device,
+	args: &BenchArgs,
+	ui: &Ui,
+) -> anyhow::Result<Measurement> {
 	let before = resident_bytes().unwrap_or(0);
 	let begun = Instant::now();
-	let mut pipeline = Pipeline::load(folder, &args.engine.options())?;
+	let mut pipeline = Pipeline::load(folder, &args.engine.options(device))?;
 	let load_seconds = begun.elapsed().as_secs_f64();
 	let mut request = Request::new(folder, PROMPT, 0);
 	if let Some(steps) = args.steps {
 		request.steps = steps;
 	}
+	let batch = args.hold.batch;
 	let bar = ui.steps(printable(folder.name()), args.runs);
 	let mut seconds = Vec::new();
 	// The first is to warm up: libraries, caches and arenas.
 	for run in 0..=args.runs {
-		request.seed = u64::from(run);
+		let requests: Vec<Request> = (0..batch)
+			.map(|picture| Request {
+				seed: u64::from(run) * u64::from(batch) + u64::from(picture),
+				..request.clone()
+			})
+			.collect();
 		let begun = Instant::now();
-		pipeline.generate(&request, &mut |_| Control::Continue)?;
+		let made =
+			pipeline.generate_together(&requests, &Stop::new(), &mut |_, _| Control::Continue)?;
+		let took = begun.elapsed().as_secs_f64();
+		for picture in made {
+			picture?;
+		}
 		if run > 0 {
-			seconds.push(begun.elapsed().as_secs_f64());
+			seconds.push(took / f64::from(batch));
 			bar.inc(1);
 		}
 	}
@@ -246,6 +289,7 @@ fn measure(folder: &ModelFolder, args: &BenchArgs, ui: &Ui) -> anyhow::Result<Me
 		engine: engine::profile_text(&pipeline),
 		size: request.width,
 		steps: request.steps,
+		batch,
 		runs: args.runs,
 		load_seconds,
 		seconds_per_picture,
@@ -254,19 +298,20 @@ fn measure(folder: &ModelFolder, args: &BenchArgs, ui: &Ui) -> anyhow::Result<Me
 	})
 }
 
-fn show(folder: &ModelFolder, one: &Measurement, is_first: bool) {
+fn show(folder: &ModelFolder, device: Device, one: &Measurement, is_first: bool) {
 	if is_first {
-		println!("on {}", printable(&one.device_name));
+		println!("on {} ({device})", printable(&one.device_name));
 		println!(
-			"{:<24} {:>9} {:>5} {:>9} {:>12} {:>14} {:>12}",
-			"model", "size", "steps", "load s", "picture s", "s/MP-step", "memory"
+			"{:<24} {:>9} {:>5} {:>5} {:>9} {:>12} {:>14} {:>12}",
+			"model", "size", "steps", "batch", "load s", "picture s", "s/MP-step", "memory"
 		);
 	}
 	println!(
-		"{:<24} {:>9} {:>5} {:>9.2} {:>12.3} {:>14} {:>12}",
+		"{:<24} {:>9} {:>5} {:>5} {:>9.2} {:>12.3} {:>14} {:>12}",
 		printable(folder.name()),
 		format!("{0}x{0}", one.size),
 		one.steps,
+		one.batch,
 		one.load_seconds,
 		one.seconds_per_picture,
 		significant(one.seconds_per_megapixel_step),
@@ -278,6 +323,7 @@ fn show(folder: &ModelFolder, one: &Measurement, is_first: bool) {
 #[cfg(test)]
 mod tests {
 	use super::*;
+	use crate::device::Layout;
 	use cuckoo_coordinator_api::task::ModelInfo;
 	use cuckoo_primitives::task::DeviceClass;
 
@@ -289,6 +335,7 @@ mod tests {
 			engine: "engine 1".into(),
 			size: 512,
 			steps: 20,
+			batch: 1,
 			runs: 3,
 			load_seconds: 1.0,
 			seconds_per_picture: seconds,
@@ -307,12 +354,16 @@ mod tests {
 			default_steps: 5,
 			default_guidance_milli: 3_000,
 		};
-		Profile {
+		let models = (0..models).map(model).collect();
+		Profile::new(vec![device("a GPU", "engine 1")], models, Layout::default()).unwrap()
+	}
+
+	fn device(name: &str, engine: &str) -> DeviceProfile {
+		DeviceProfile {
+			label: "cuda:0".into(),
 			device: DeviceClass::Cpu,
-			device_name: "a GPU".into(),
-			engine: "engine 1".into(),
-			models: (0..models).map(model).collect(),
-			slots: 1,
+			name: name.into(),
+			engine: engine.into(),
 		}
 	}
 
@@ -332,8 +383,39 @@ mod tests {
 			"a GPU (measured: 0.250 s a megapixel-step with model 0)"
 		);
 		let mut newer = profile(2);
-		newer.engine = "another engine".into();
+		newer.devices[0].engine = "another engine".into();
 		assert_eq!(speeds.beside(&newer), "a GPU");
+	}
+
+	#[test]
+	fn each_device_is_told_with_what_its_batches_were_measured_at() {
+		let mut speeds = Speeds::default();
+		speeds.keep(measurement(0, "a GPU", 0.5));
+		speeds.keep(Measurement {
+			batch: 4,
+			..measurement(0, "a GPU", 0.25)
+		});
+		assert_eq!(speeds.measurements.len(), 2);
+		let mut both = profile(1);
+		both.devices.push(device("a GPU", "engine 1"));
+		let alone = "2 x a GPU (measured: 0.500 s a megapixel-step with model 0)";
+		assert_eq!(speeds.beside(&both), alone);
+		both.layout.batch = 4;
+		both.devices[1].name = "another".into();
+		assert_eq!(
+			speeds.beside(&both),
+			"a GPU (measured: 0.250 s a megapixel-step with model 0), another"
+		);
+		both.layout.batch = 2;
+		assert_eq!(speeds.beside(&both), "a GPU, another");
+	}
+
+	#[test]
+	fn measurements_from_before_there_were_batches_read() {
+		let mut json = serde_json::to_value(measurement(0, "a GPU", 0.5)).unwrap();
+		json.as_object_mut().unwrap().remove("batch");
+		let read: Measurement = serde_json::from_value(json).unwrap();
+		assert_eq!(read, measurement(0, "a GPU", 0.5));
 	}
 
 	#[test]

@@ -2,8 +2,9 @@
 
 use crate::{
 	bench::BenchArgs,
+	device::Layout,
 	doctor::DoctorArgs,
-	engine::{memory_estimate, Setup},
+	engine::{memory_estimate, DeviceSetup, Setup},
 	generate::GenerateArgs,
 	library::{Library, ModelsArgs, MODELS_VARIABLE},
 	link::is_http_url,
@@ -18,10 +19,10 @@ use crate::{
 };
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
-use cuckoo_diffusion::{Device, LoadOptions, ModelFolder};
+use cuckoo_diffusion::{pipeline::MAX_BATCH, Device, LoadOptions, ModelFolder};
 use cuckoo_primitives::{AccountId, SS58_PREFIX};
 use sp_core::crypto::{Ss58AddressFormat, Ss58Codec};
-use std::{collections::BTreeMap, path::PathBuf, str::FromStr};
+use std::{collections::BTreeMap, fmt, path::PathBuf, str::FromStr, time::Duration};
 
 /// The environment variable that holds the worker key's secret URI.
 pub const WORKER_VARIABLE: &str = "CUCKOO_WORKER_URI";
@@ -68,9 +69,6 @@ pub struct EngineArgs {
 	/// here or above the program, then the user's data folder.
 	#[arg(long = "model", value_name = "DIR", env = MODEL_VARIABLE)]
 	pub models: Vec<PathBuf>,
-	/// auto, cpu or cuda:N.
-	#[arg(long, default_value_t = Device::Auto)]
-	pub device: Device,
 	/// Threads on the CPU; 0 lets the engine choose: one for small models, else one a physical core.
 	#[arg(long, value_name = "N", default_value_t = 0)]
 	pub threads: u16,
@@ -101,10 +99,10 @@ impl EngineArgs {
 			.collect()
 	}
 
-	/// Device and threads.
-	pub fn options(&self) -> LoadOptions {
+	/// How models are loaded on a device.
+	pub fn options(&self, device: Device) -> LoadOptions {
 		LoadOptions {
-			device: self.device,
+			device,
 			threads: usize::from(self.threads),
 			vae_tile: self.vae_tile,
 			gpu_memory_limit: self.gpu_memory_limit.map(|Bytes(limit)| limit),
@@ -113,21 +111,87 @@ impl EngineArgs {
 	}
 }
 
-/// Which models are held, and how many at once.
+/// One device.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct DeviceArg {
+	/// auto, cpu or cuda:N.
+	#[arg(long, default_value_t = Device::Auto)]
+	pub device: Device,
+}
+
+/// Devices on the command line: `auto`, `cpu`, or GPUs with commas between them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeviceList(Vec<Device>);
+
+impl DeviceList {
+	/// One at least.
+	pub fn devices(&self) -> &[Device] {
+		&self.0
+	}
+}
+
+impl From<Device> for DeviceList {
+	fn from(device: Device) -> Self {
+		Self(vec![device])
+	}
+}
+
+impl FromStr for DeviceList {
+	type Err = String;
+
+	fn from_str(text: &str) -> Result<Self, String> {
+		let mut devices: Vec<Device> = Vec::new();
+		for word in text.split(',') {
+			let device = word.parse::<Device>().map_err(|error| error.to_string())?;
+			if devices.contains(&device) {
+				return Err(format!("{device} is named twice: name each GPU once"));
+			}
+			devices.push(device);
+		}
+		let alone = devices
+			.iter()
+			.find(|device| !matches!(device, Device::Cuda(_)));
+		match alone {
+			Some(device) if devices.len() > 1 => Err(format!(
+				"{device} stands alone: a list names GPUs only, such as cuda:0,cuda:1"
+			)),
+			_ => Ok(Self(devices)),
+		}
+	}
+}
+
+impl fmt::Display for DeviceList {
+	fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+		let words: Vec<String> = self.0.iter().map(Device::to_string).collect();
+		f.write_str(&words.join(","))
+	}
+}
+
+/// Which models are held on which devices, and how many tasks are made at once.
 #[derive(Clone, Debug, Args)]
 pub struct HoldArgs {
+	/// auto, cpu, cuda:N, or several GPUs such as cuda:0,cuda:1: each works on tasks of its own.
+	#[arg(long, value_name = "DEVICES", default_value_t = DeviceList::from(Device::Auto))]
+	pub device: DeviceList,
 	/// Also every model that `models import` has put into the models folder.
 	#[arg(long)]
 	pub imported: bool,
 	/// The models folder. Default: cuckoo/models in the user's data folder.
 	#[arg(long, value_name = "DIR", env = MODELS_VARIABLE)]
 	pub models_dir: Option<PathBuf>,
-	/// Tasks at once; each takes a copy of its model.
+	/// Slots of each device: each works on tasks of its own, and takes a copy of its model.
 	#[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
 	pub slots: u16,
-	/// Memory for loaded models, such as 20GiB: the one that was unused longest is let go of when
-	/// another needs room. Default: 80% of the GPU's memory, or half of the machine's; with --device
-	/// auto the less of both.
+	/// Up to so many tasks of one model, size, steps, guidance and scheduler are made in one run of the
+	/// model by a slot.
+	#[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=MAX_BATCH as i64))]
+	pub batch: u16,
+	/// How long a free slot waits for more tasks that go into its batch after the newest has come.
+	#[arg(long, value_name = "MILLISECONDS", default_value_t = 100, value_parser = clap::value_parser!(u16).range(0..=5000))]
+	pub batch_wait: u16,
+	/// Memory of each device for loaded models, such as 20GiB: the one that was unused longest is let go
+	/// of when another needs room. Default: 80% of the GPU's memory, or half of the machine's; with
+	/// --device auto the less of both.
 	#[arg(long, value_name = "BYTES")]
 	pub memory_limit: Option<Bytes>,
 }
@@ -147,23 +211,43 @@ impl HoldArgs {
 		Ok(paths)
 	}
 
+	/// How the work is laid out on each device.
+	pub fn layout(&self) -> Layout {
+		Layout {
+			slots: self.slots,
+			batch: self.batch,
+			batch_wait: Duration::from_millis(u64::from(self.batch_wait)),
+		}
+	}
+
+	/// What loaded models may need on a device, in bytes; the largest needs so many.
+	pub fn memory_limit(&self, device: Device, largest: u64) -> u64 {
+		match self.memory_limit {
+			Some(Bytes(limit)) => limit,
+			None => default_limit(device, largest),
+		}
+	}
+
 	/// What the engine opens: the models, opened and hashed, within the memory there is. Blocks.
 	pub fn setup(&self, engine: &EngineArgs) -> anyhow::Result<Setup> {
+		let devices = self.device.devices();
+		// Before anything that takes long.
+		self.layout().tasks_at_once(devices.len())?;
 		let folders = EngineArgs {
 			models: self.paths(engine)?,
 			..engine.clone()
 		}
 		.folders()?;
 		let largest = folders.iter().map(memory_estimate).max().unwrap_or(0);
-		let memory_limit = match self.memory_limit {
-			Some(Bytes(limit)) => limit,
-			None => default_limit(engine.device, largest),
+		let place = |&device: &Device| DeviceSetup {
+			device,
+			memory_limit: self.memory_limit(device, largest),
 		};
 		Ok(Setup {
 			library: engine.onnxruntime.clone(),
-			slots: self.slots,
-			memory_limit,
-			..Setup::new(folders, engine.options())
+			devices: devices.iter().map(place).collect(),
+			layout: self.layout(),
+			..Setup::new(folders, engine.options(devices[0]))
 		})
 	}
 }
@@ -270,9 +354,11 @@ mod tests {
 		for line in [
 			"run",
 			"run --imported --slots 2 --memory-limit 20GiB --drain-timeout 5",
+			"run --device cuda:0,cuda:1 --batch 16 --batch-wait 0",
 			"generate prompt",
 			"doctor --json",
-			"bench",
+			"doctor --device cuda:1,cuda:0",
+			"bench --batch 4 --device cuda:0,cuda:1",
 			"models list",
 			"models import a.tar.gz",
 			"models optimize a --out b",
@@ -280,8 +366,65 @@ mod tests {
 			let words = ["offchain-miner"].into_iter().chain(line.split(' '));
 			assert!(Cli::try_parse_from(words).is_ok(), "{line}");
 		}
-		let wrong = ["offchain-miner", "run", "--slots", "0"];
-		assert!(Cli::try_parse_from(wrong).is_err());
+		for line in [
+			"run --slots 0",
+			"run --batch 0",
+			"run --batch 17",
+			"run --batch-wait 5001",
+			"run --device cpu,cpu",
+			"generate prompt --device cuda:0,cuda:1",
+			"verify-step steps --device cuda:0,cuda:1",
+		] {
+			let words = ["offchain-miner"].into_iter().chain(line.split(' '));
+			assert!(Cli::try_parse_from(words).is_err(), "{line}");
+		}
+	}
+
+	#[test]
+	fn devices_are_one_word_or_a_list_of_gpus() {
+		for (text, devices) in [
+			("auto", vec![Device::Auto]),
+			("cpu", vec![Device::Cpu]),
+			("cuda:1", vec![Device::Cuda(1)]),
+			("cuda:1,cuda:0", vec![Device::Cuda(1), Device::Cuda(0)]),
+		] {
+			let list: DeviceList = text.parse().unwrap();
+			assert_eq!(list.devices(), devices);
+			assert_eq!(list.to_string(), text);
+		}
+		for (text, reason) in [
+			("cuda:0,cuda:0", "cuda:0 is named twice: name each GPU once"),
+			("cpu,cpu", "cpu is named twice: name each GPU once"),
+			(
+				"auto,cuda:0",
+				"auto stands alone: a list names GPUs only, such as cuda:0,cuda:1",
+			),
+			(
+				"cuda:0,cpu",
+				"cpu stands alone: a list names GPUs only, such as cuda:0,cuda:1",
+			),
+		] {
+			assert_eq!(text.parse::<DeviceList>().unwrap_err(), reason);
+		}
+		for wrong in ["", ",", "cuda:0,", "cuda:0, cuda:1", "cuda:0;cuda:1"] {
+			let reason = wrong.parse::<DeviceList>().unwrap_err();
+			assert!(reason.contains("is no device"), "{reason}");
+		}
+	}
+
+	#[test]
+	fn more_tasks_than_coordinators_take_are_refused_before_a_model_is_opened() {
+		let words =
+			"offchain-miner run --model /nowhere --device cuda:0,cuda:1 --slots 3 --batch 11";
+		let cli = Cli::try_parse_from(words.split(' ')).unwrap();
+		let Command::Run(args) = cli.command else {
+			unreachable!()
+		};
+		let error = args.hold.setup(&args.engine).unwrap_err().to_string();
+		assert!(
+			error.contains("66 tasks") && error.contains("--batch"),
+			"{error}"
+		);
 	}
 
 	#[test]

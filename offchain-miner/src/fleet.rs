@@ -310,7 +310,7 @@ impl Fleet {
 			account.clone(),
 			&post.url,
 			self.miner.worker.clone(),
-			self.miner.device.profile().clone(),
+			self.miner.devices.profile().clone(),
 			self.chain.clone(),
 			&self.miner.trust,
 		);

@@ -1,8 +1,8 @@
 //! `offchain-miner generate`: a picture made here, with the code that a task's picture is made with.
 
 use crate::{
-	cli::EngineArgs,
-	device::{Device, PaintError, Running},
+	cli::{DeviceArg, EngineArgs},
+	device::{Devices, PaintError, Running},
 	engine::{self, Setup},
 	outbox::Painting,
 	ui::Ui,
@@ -50,6 +50,9 @@ pub struct GenerateArgs {
 	/// Write every step that the picture went through to this file, for `verify-step`.
 	#[arg(long, value_name = "FILE")]
 	pub trajectory: Option<PathBuf>,
+	/// Where it is made.
+	#[command(flatten)]
+	pub place: DeviceArg,
 	/// How pictures are made.
 	#[command(flatten)]
 	pub engine: EngineArgs,
@@ -124,7 +127,7 @@ impl GenerateArgs {
 /// Makes the picture and writes it.
 pub async fn command(args: GenerateArgs, ui: Ui) -> anyhow::Result<()> {
 	let engine_args = args.engine.clone();
-	let options = engine_args.options();
+	let options = engine_args.options(args.place.device);
 	let library = engine_args.onnxruntime.clone();
 	let trajectory = args.trajectory.clone();
 	let folders = task::spawn_blocking(move || engine_args.folders()).await??;
@@ -133,7 +136,7 @@ pub async fn command(args: GenerateArgs, ui: Ui) -> anyhow::Result<()> {
 	};
 	let spec = args.spec(folder)?;
 	let name = folder.name().to_owned();
-	let device = Device::start(move || {
+	let device = Devices::start(move || {
 		engine::open(Setup {
 			trajectory,
 			library,
@@ -166,7 +169,7 @@ pub async fn command(args: GenerateArgs, ui: Ui) -> anyhow::Result<()> {
 	Ok(())
 }
 
-async fn paint(device: &Device, spec: &TaskSpec, ui: &Ui) -> anyhow::Result<Painting> {
+async fn paint(device: &Devices, spec: &TaskSpec, ui: &Ui) -> anyhow::Result<Painting> {
 	let Running {
 		mut steps,
 		stop,
@@ -180,7 +183,7 @@ async fn paint(device: &Device, spec: &TaskSpec, ui: &Ui) -> anyhow::Result<Pain
 				return match done.context("the device's thread ended")? {
 					Ok(painting) => Ok(painting),
 					Err(PaintError::Stopped) => bail!("interrupted"),
-					Err(PaintError::Failed(reason)) => bail!("{reason}"),
+					Err(PaintError::Failed(reason) | PaintError::Device(reason)) => bail!("{reason}"),
 				};
 			},
 			interrupted = signal::ctrl_c(), if !stop.is_cancelled() => {
@@ -209,7 +212,7 @@ fn report(
 	out: &Path,
 	spec: &TaskSpec,
 	model: &str,
-	device: &Device,
+	device: &Devices,
 	painting: &Painting,
 	elapsed: Duration,
 ) -> serde_json::Value {
@@ -218,9 +221,9 @@ fn report(
 		"spec": cuckoo_coordinator_api::task::Spec::from(spec.clone()),
 		"spec_hash": spec.hash(),
 		"model": model,
-		"device": device.profile().device,
+		"device": device.profile().device(),
 		"device_name": device.profile().device_name,
-		"engine": device.profile().engine,
+		"engine": device.profile().engine(),
 		"elapsed_ms": u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
 		"bytes": painting.png.len(),
 		"output": H256(*blake3::hash(&painting.png).as_bytes()),

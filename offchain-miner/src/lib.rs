@@ -9,8 +9,8 @@
 //! - [`session`] serves one coordinator: log in, poll, work, submit; [`link`] is how it is reached,
 //!   [`trust`] how it is known over TLS,
 //!   and [`assignment`] what an assignment must show before any work is done for it.
-//! - [`device`] is the threads that work on a device, one a slot; [`engine`] is the diffusion engine
-//!   behind it, and [`models`] finds model folders. [`warm`] decides which models are loaded, as a pure
+//! - [`device`] is the threads that work on the devices, one a slot, each on a batch of tasks that go
+//!   together; [`engine`] is the diffusion engine behind it, and [`models`] finds model folders. [`warm`] decides which models are loaded, as a pure
 //!   state machine within the memory that [`memory`] finds; [`shelf`] does as it says.
 //! - [`metrics`] is what is counted, and [`monitor`] the listener that shows it.
 //! - [`outbox`] keeps every result on disk until its coordinator acknowledged it, and is the only

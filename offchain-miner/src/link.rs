@@ -249,10 +249,10 @@ impl Link {
 			challenge: challenge.challenge,
 			signature: signing::sign(&self.chain.genesis_hash, &login, &self.worker),
 			models: self.profile.models.clone(),
-			device: self.profile.device,
+			device: self.profile.device(),
 			device_name: self.profile.device_name.clone(),
-			slots: self.profile.slots,
-			engine: self.profile.engine.clone(),
+			slots: self.profile.tasks_at_once,
+			engine: self.profile.engine().to_owned(),
 		};
 		timed(CALL_TIMEOUT, self.rpc.miner_hello(hello)).await
 	}

@@ -1,6 +1,6 @@
 //! The listener for those who watch the miner: `/metrics` and `/healthz`, on loopback only.
 
-use crate::{device::Device, outbox::Outbox};
+use crate::{device::Devices, outbox::Outbox};
 use crate::{
 	metrics::{Metrics, Now, CONTENT_TYPE},
 	session::Stop,
@@ -23,7 +23,7 @@ pub struct Watched {
 	/// What is counted.
 	pub metrics: Arc<Metrics>,
 	/// What works.
-	pub device: Device,
+	pub devices: Devices,
 	/// What waits.
 	pub outbox: Arc<Outbox>,
 	/// Whether it is to stop.
@@ -33,8 +33,10 @@ pub struct Watched {
 impl Watched {
 	fn now(&self) -> Now {
 		Now {
-			jobs: *self.device.load().borrow(),
-			slots: self.device.profile().slots,
+			jobs: *self.devices.load().borrow(),
+			slots: self.devices.profile().slots(),
+			tasks_at_once: self.devices.profile().tasks_at_once,
+			devices: self.devices.states(),
 			pending_results: self.outbox.pending().len(),
 			draining: self.stop.drain.is_cancelled(),
 		}

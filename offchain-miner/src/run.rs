@@ -3,7 +3,7 @@
 use crate::{
 	bench::Speeds,
 	cli::{ChainArgs, CoordinatorArgs, EngineArgs, HoldArgs, KeyArgs, WORKER_VARIABLE},
-	device::Device,
+	device::Devices,
 	engine::{self, Setup},
 	fleet::{self, Wishes},
 	link::Chain,
@@ -135,15 +135,16 @@ pub async fn command(args: RunArgs, ui: Ui) -> anyhow::Result<()> {
 
 	let metrics = Arc::new(Metrics::new());
 	let speeds = Speeds::read(&data_dir);
-	let device = select! {
-		device = open_device(args.engine, args.hold, metrics.clone(), speeds) => device?,
+	let devices = select! {
+		devices = open_devices(args.engine, args.hold, metrics.clone(), speeds) => devices?,
 		() = stop.drain.cancelled() => return Ok(()),
 	};
-	let profile = device.profile();
+	let profile = devices.profile();
 	info!(
 		worker = %worker.public().to_ss58check(),
 		device = %profile.device_name,
-		engine = %profile.engine,
+		engine = %profile.engine(),
+		tasks_at_once = profile.tasks_at_once,
 		models = profile.models.iter().map(|model| model.name.as_str()).collect::<Vec<_>>().join(", "),
 		"ready"
 	);
@@ -152,7 +153,7 @@ pub async fn command(args: RunArgs, ui: Ui) -> anyhow::Result<()> {
 		Some(address) => {
 			let watched = Watched {
 				metrics: metrics.clone(),
-				device: device.clone(),
+				devices: devices.clone(),
 				outbox: outbox.clone(),
 				stop: stop.clone(),
 			};
@@ -194,7 +195,7 @@ pub async fn command(args: RunArgs, ui: Ui) -> anyhow::Result<()> {
 	));
 	let miner = Miner {
 		worker,
-		device,
+		devices,
 		outbox,
 		purse,
 		ui,
@@ -232,24 +233,28 @@ async fn open_purse(
 	Ok(Arc::new(opened.await??))
 }
 
-/// Opens the device's thread with the diffusion engine on it.
-async fn open_device(
+/// Opens the devices' threads with the diffusion engine on them.
+async fn open_devices(
 	args: EngineArgs,
 	hold: HoldArgs,
 	metrics: Arc<Metrics>,
 	speeds: Speeds,
-) -> anyhow::Result<Device> {
+) -> anyhow::Result<Devices> {
 	let setup = task::spawn_blocking(move || hold.setup(&args)).await??;
-	info!(
-		models = setup.folders.len(),
-		slots = setup.slots,
-		memory_limit = %Bytes(setup.memory_limit),
-		"opening the device"
-	);
-	Ok(Device::start(move || {
-		let (engine, mut profile) = engine::open(Setup { metrics, ..setup })?;
+	for one in &setup.devices {
+		info!(
+			models = setup.folders.len(),
+			device = %one.device,
+			slots = setup.layout.slots,
+			batch = setup.layout.batch,
+			memory_limit = %Bytes(one.memory_limit),
+			"opening a device"
+		);
+	}
+	Ok(Devices::start(move || {
+		let (engines, mut profile) = engine::open(Setup { metrics, ..setup })?;
 		profile.device_name = speeds.beside(&profile);
-		Ok((engine, profile))
+		Ok((engines, profile))
 	})
 	.await?)
 }

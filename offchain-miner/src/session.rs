@@ -7,7 +7,7 @@
 use crate::{
 	assignment::{self, Expected, Refusal, Verified},
 	clock::now_ms,
-	device::{Device, PaintError, Running},
+	device::{Devices, PaintError, Running},
 	link::{Link, LinkError},
 	metrics::{Metrics, Serving, TaskEnd},
 	outbox::{Outbox, OutboxError, Painting, Record},
@@ -49,8 +49,8 @@ use tracing::{debug, info, warn};
 const MAX_WAIT: Duration = Duration::from_secs(20);
 /// The first poll is short, so that the user soon learns where the miner stands.
 const FIRST_WAIT: Duration = Duration::from_millis(500);
-/// Deliveries under way at one coordinator beyond which no new work is taken from it, by a miner with
-/// one slot.
+/// Deliveries under way at one coordinator beyond which no new work is taken from it, by a miner that
+/// works on one task at a time.
 const MAX_DELIVERIES: usize = 4;
 /// How many times longer a coordinator is waited for while something is under way there.
 const PATIENCE_WITH_TASKS: u32 = 3;
@@ -110,7 +110,7 @@ pub struct Miner {
 	/// The key that signs.
 	pub worker: sr25519::Pair,
 	/// What paints.
-	pub device: Device,
+	pub devices: Devices,
 	/// What is kept until it is acknowledged.
 	pub outbox: Arc<Outbox>,
 	/// What coordinators owe.
@@ -148,7 +148,7 @@ pub enum Ended {
 /// Serves the coordinator behind `link` until told to stop.
 pub async fn serve(miner: Arc<Miner>, link: Arc<Link>, stop: Stop) -> Ended {
 	let mut session = Session {
-		load: miner.device.load(),
+		load: miner.devices.load(),
 		serving: miner.metrics.serves(),
 		tasks: JoinSet::new(),
 		held: HashMap::new(),
@@ -245,10 +245,10 @@ impl Session {
 		}
 	}
 
-	/// How many slots the next poll offers.
+	/// How many tasks the next poll offers to take: what the protocol calls slots.
 	fn free_slots(&self) -> u16 {
-		let slots = usize::from(self.miner.device.profile().slots);
-		if self.stop.drain.is_cancelled() || self.tasks.len() >= MAX_DELIVERIES + slots - 1 {
+		let at_once = usize::from(self.miner.devices.profile().tasks_at_once);
+		if self.stop.drain.is_cancelled() || self.tasks.len() >= MAX_DELIVERIES + at_once - 1 {
 			return 0;
 		}
 		let asks = purse::keeper::party(&self.link)
@@ -256,8 +256,13 @@ impl Session {
 		if !asks {
 			return 0;
 		}
-		// At most the slots, which are a u16.
-		slots.saturating_sub(*self.load.borrow()) as u16
+		let free = self
+			.miner
+			.devices
+			.at_once()
+			.saturating_sub(*self.load.borrow());
+		// At most what the profile says, which is a u16.
+		free.min(at_once) as u16
 	}
 
 	/// Opens the account with this coordinator, and keeps asking for what it owes.
@@ -403,7 +408,7 @@ impl Session {
 						return None;
 					},
 				};
-				let Ok(running) = self.miner.device.submit(verified.spec.clone()) else {
+				let Ok(running) = self.miner.devices.submit(verified.spec.clone()) else {
 					self.spawn(held, |job| async move { job.give_back(BUSY.into()).await });
 					return None;
 				};
@@ -428,7 +433,7 @@ impl Session {
 		let worker = self.miner.worker.public();
 		let models: Vec<ModelHash> = self
 			.miner
-			.device
+			.devices
 			.profile()
 			.models
 			.iter()
@@ -547,7 +552,9 @@ impl Job {
 			biased;
 			painted = reply => match painted {
 				Ok(Ok(painting)) => Painted::Done(painting),
-				Ok(Err(PaintError::Failed(reason))) => Painted::Failed(reason),
+				Ok(Err(PaintError::Failed(reason) | PaintError::Device(reason))) => {
+					Painted::Failed(reason)
+				},
 				Ok(Err(PaintError::Stopped)) | Err(_) => Painted::Failed("the device stopped".into()),
 			},
 			() = self.at_once.cancelled() => Painted::GivenBack(SHUTTING_DOWN.into()),

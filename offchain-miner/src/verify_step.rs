@@ -5,7 +5,10 @@
 //! check any one step alone, in the time of one step, on any machine: nothing has to agree to the
 //! bit, only to what rounding explains.
 
-use crate::{cli::EngineArgs, engine, trajectory};
+use crate::{
+	cli::{DeviceArg, EngineArgs},
+	engine, trajectory,
+};
 use anyhow::{bail, Context};
 use clap::Args;
 use cuckoo_diffusion::{runtime, Pipeline, StepError, Stop, Trajectory};
@@ -16,7 +19,7 @@ use tokio::task;
 
 /// An error of a step, by what the step did: more than twice what honest machines came to, fp16 included,
 /// and a sixth of the least that any cheat did. The table in docs/models.md has what was measured.
-const TOLERANCE: f32 = 0.005;
+pub const TOLERANCE: f32 = 0.005;
 /// Grey levels by which a picture decoded again may differ.
 const GREY_TOLERANCE: u8 = 8;
 
@@ -34,6 +37,9 @@ pub struct VerifyStepArgs {
 	/// The error of a step that is still taken, by what the step did.
 	#[arg(long, value_name = "PART", default_value_t = TOLERANCE)]
 	pub tolerance: f32,
+	/// Where steps are run.
+	#[command(flatten)]
+	pub place: DeviceArg,
 	/// How steps are run.
 	#[command(flatten)]
 	pub engine: EngineArgs,
@@ -96,7 +102,7 @@ fn look(args: &VerifyStepArgs) -> anyhow::Result<Findings> {
 		bail!("none of the models named is the trajectory's, {model:?}")
 	};
 	runtime::init(args.engine.onnxruntime.as_deref())?;
-	let mut pipeline = Pipeline::load(folder, &args.engine.options())
+	let mut pipeline = Pipeline::load(folder, &args.engine.options(args.place.device))
 		.with_context(|| format!("the model in {}", folder.path().display()))?;
 	let request = engine::request(&stored.spec);
 	let root = stored.root();
@@ -165,7 +171,6 @@ mod tests {
 	fn engine_args() -> EngineArgs {
 		EngineArgs {
 			models: vec![model()],
-			device: Device::Cpu,
 			threads: 1,
 			vae_tile: 0,
 			gpu_memory_limit: None,
@@ -176,6 +181,11 @@ mod tests {
 
 	/// Paints with the default model, keeps the trajectory, and gives its root.
 	fn painted(path: &Path, scheduler: SchedulerKind) -> H256 {
+		painted_in_batch(path, scheduler, 1)
+	}
+
+	/// The same of the last picture of a batch.
+	fn painted_in_batch(path: &Path, scheduler: SchedulerKind, pictures: u64) -> H256 {
 		let folder = ModelFolder::open(&model()).unwrap();
 		let spec = TaskSpec {
 			model: model_info(&folder).hash,
@@ -188,13 +198,18 @@ mod tests {
 			guidance_milli: 3_000,
 			scheduler,
 		};
-		let (mut engine, _) = engine::open(Setup {
+		let (mut engines, _) = engine::open(Setup {
 			trajectory: Some(path.into()),
-			..Setup::new(vec![folder], engine_args().options())
+			..Setup::new(vec![folder], engine_args().options(Device::Cpu))
 		})
 		.unwrap();
-		let painting = engine.paint(&spec, &mut |_| Go::On).unwrap();
-		painting.trajectory_root
+		let numbered = (0..pictures).map(|number| TaskSpec {
+			seed: spec.seed + number,
+			..spec.clone()
+		});
+		let specs: Vec<TaskSpec> = numbered.collect();
+		let mut painted = engines[0].paint(&specs, &Stop::new(), &mut |_, _| Go::On);
+		painted.pop().unwrap().unwrap().trajectory_root
 	}
 
 	fn args(path: &Path) -> VerifyStepArgs {
@@ -203,6 +218,9 @@ mod tests {
 			step: Vec::new(),
 			root: None,
 			tolerance: TOLERANCE,
+			place: DeviceArg {
+				device: Device::Cpu,
+			},
 			engine: engine_args(),
 			json: true,
 		}
@@ -239,6 +257,21 @@ mod tests {
 			assert!(!command(with_root).await.unwrap(), "the root is another");
 			assert!(command(of_step(99)).await.is_err());
 		}
+	}
+
+	/// Whoever checks a step runs it alone.
+	#[tokio::test]
+	async fn steps_of_a_picture_made_in_a_batch_pass() {
+		let folder = tempfile::tempdir().unwrap();
+		let path = folder.path().join("steps");
+		let root = painted_in_batch(&path, SchedulerKind::Ddim, 4);
+		let strict = VerifyStepArgs {
+			root: Some(root),
+			// A tenth of what is taken.
+			tolerance: TOLERANCE / 10.0,
+			..args(&path)
+		};
+		assert!(command(strict).await.unwrap());
 	}
 
 	#[tokio::test]

@@ -13,6 +13,9 @@
 //! cuckoo.json                      optional: name and defaults, read by nobody else
 //! ```
 //!
+//! Beside each `model.onnx` may lie a `model_cuda.onnx`, which computes the same with operators that only
+//! CUDA has: it is what runs there.
+//!
 //! That is what diffusers and optimum export for Stable Diffusion 1, 2 and XL, Turbo and LCM. Other folders and files
 //! may lie beside these.
 
@@ -24,7 +27,7 @@ pub use config::{TextEncoderConfig, TokenizerConfig, UnetConfig, VaeConfig};
 
 use crate::{
 	schedulers::{Scheduler, SchedulerConfig},
-	Error,
+	DeviceClass, Error,
 };
 use config::{read_json, read_python_json, CuckooConfig, ModelIndex};
 use std::{
@@ -36,6 +39,16 @@ use std::{
 const GRAPH: &str = "model.onnx";
 /// The decoder once more in fp32, for latents that fp16 cannot decode.
 const PRECISE_GRAPH: &str = "model_fp32.onnx";
+/// A component's graph once more, with operators that only CUDA has.
+pub const CUDA_GRAPH: &str = "model_cuda.onnx";
+/// What may have a graph.
+pub const GRAPH_FOLDERS: [&str; 5] = [
+	"text_encoder",
+	"text_encoder_2",
+	"unet",
+	"vae_decoder",
+	"vae_encoder",
+];
 /// Neither side of a picture is ever larger, whatever the folder says.
 pub const MAX_SIDE: u16 = 2048;
 /// A model makes pictures of up to so many times its own sides, unless `cuckoo.json` says otherwise:
@@ -123,7 +136,9 @@ impl ModelFolder {
 			root.join("vae_decoder").join(PRECISE_GRAPH),
 		];
 		let [has_encoder, has_precise_decoder] = optional.each_ref().map(|path| path.exists());
-		graphs.extend(optional.into_iter().filter(|path| path.exists()));
+		let fused = GRAPH_FOLDERS.map(|component| root.join(component).join(CUDA_GRAPH));
+		let there = optional.into_iter().chain(fused);
+		graphs.extend(there.filter(|path| path.exists()));
 		for graph in &graphs {
 			onnx::check_external_data(graph)?;
 		}
@@ -290,10 +305,16 @@ impl ModelFolder {
 		self.unet.guidance_width
 	}
 
-	/// The file of the decoder in fp32, beside one in fp16.
-	pub(crate) fn precise_decoder(&self) -> Option<PathBuf> {
-		self.has_precise_decoder
-			.then(|| self.root.join("vae_decoder").join(PRECISE_GRAPH))
+	/// The file of a decoder in fp32 for where that of `class` gives numbers that are not finite.
+	pub(crate) fn precise_decoder(&self, class: DeviceClass) -> Option<PathBuf> {
+		let decoder = self.root.join("vae_decoder");
+		if self.has_precise_decoder {
+			Some(decoder.join(PRECISE_GRAPH))
+		} else {
+			// CUDA's own is of fp16, as a rule.
+			let plain = decoder.join(GRAPH);
+			(self.graph("vae_decoder", class) != plain).then_some(plain)
+		}
 	}
 
 	/// The text encoder's configuration.
@@ -306,18 +327,23 @@ impl ModelFolder {
 		&self.vae
 	}
 
-	/// The file of a component's graph.
-	pub(crate) fn graph(&self, component: &str) -> PathBuf {
-		self.root.join(component).join(GRAPH)
+	/// The file of a component's graph, for devices of this class.
+	pub(crate) fn graph(&self, component: &str, class: DeviceClass) -> PathBuf {
+		let folder = self.root.join(component);
+		let fused = folder.join(CUDA_GRAPH);
+		match class {
+			DeviceClass::Cuda { .. } if fused.exists() => fused,
+			_ => folder.join(GRAPH),
+		}
 	}
 
-	/// Bytes of the files beside the UNet's graph, weights included.
+	/// Bytes of the files of the UNet's graph, weights included.
 	pub(crate) fn unet_bytes(&self) -> u64 {
 		bytes_in(&self.root.join("unet"))
 	}
 
 	/// Bytes of the files of the graphs that a picture takes, weights included: about what a loaded
-	/// pipeline holds in memory before it runs.
+	/// pipeline holds in memory before it runs, on the device where that is more.
 	pub fn weight_bytes(&self) -> u64 {
 		let second = self.is_xl().then_some("text_encoder_2");
 		["text_encoder", "unet", "vae_decoder"]
@@ -332,12 +358,21 @@ impl ModelFolder {
 	}
 }
 
-/// Bytes of the files in a folder, as far as it can be read.
+/// Bytes of the files of a component's graph, as far as they can be read: of the one for CUDA or the
+/// other, whichever has more.
 fn bytes_in(folder: &Path) -> u64 {
-	let files = fs::read_dir(folder).into_iter().flatten().flatten();
-	files
-		.filter_map(|file| fs::metadata(file.path()).ok())
-		.filter(|metadata| metadata.is_file())
-		.map(|metadata| metadata.len())
-		.fold(0, u64::saturating_add)
+	let (mut plain, mut fused) = (0u64, 0u64);
+	for file in fs::read_dir(folder).into_iter().flatten().flatten() {
+		let Ok(metadata) = fs::metadata(file.path()) else {
+			continue;
+		};
+		let name = file.file_name();
+		// With its weights in `model_cuda.onnx_data`.
+		let is_fused = name.as_encoded_bytes().starts_with(CUDA_GRAPH.as_bytes());
+		let sum = if is_fused { &mut fused } else { &mut plain };
+		if metadata.is_file() {
+			*sum = sum.saturating_add(metadata.len());
+		}
+	}
+	plain.max(fused)
 }

@@ -1,10 +1,15 @@
-//! One request to its pictures.
+//! Requests to their pictures.
 
+mod canvas;
 mod prompt;
+mod request;
 mod rerun;
 mod stage;
 mod vae;
 
+pub use request::{
+	Mask, Options, Request, Start, GUIDANCE, MAX_BATCH, MAX_PROMPT_BYTES, MAX_STEPS,
+};
 pub use rerun::StepError;
 
 use crate::{
@@ -15,21 +20,11 @@ use crate::{
 	text::Tokenizer,
 	Device, DeviceClass, Error, ModelFolder,
 };
+use canvas::{mix, Canvas, Kept};
 use half::f16;
 use prompt::{Embedding, Encoder, Prompts};
 use stage::{unet_role, Role, Stage, Turn};
-use std::{ops::RangeInclusive, sync::Arc};
-
-/// More steps make no better picture; fewer keep a request bounded.
-pub const MAX_STEPS: u16 = 500;
-/// A prompt's bytes in UTF-8. CLIP reads 77 tokens of it.
-pub const MAX_PROMPT_BYTES: usize = 8192;
-/// Guidance scales that are taken.
-pub const GUIDANCE: RangeInclusive<f32> = 0.0..=100.0;
-/// Pictures made at once.
-pub const MAX_BATCH: usize = 16;
-/// The most layers that are left out at the text encoder's end.
-const MAX_CLIP_SKIP: u8 = 8;
+use std::{path::PathBuf, sync::Arc};
 
 /// Up to this scale there is nothing to guide away from: the UNet runs on the prompt alone.
 const NO_GUIDANCE: f32 = 1.0;
@@ -37,81 +32,6 @@ const NO_GUIDANCE: f32 = 1.0;
 const SMALL_UNET: u64 = 64 << 20;
 /// Red, green, blue.
 const COLOURS: usize = 3;
-
-/// What the picture is to be. The same request to the same model gives the same picture.
-#[derive(Clone, PartialEq, Debug)]
-pub struct Request {
-	/// What it shows.
-	pub prompt: String,
-	/// What it must not show; empty for none. Read only where guidance is above 1.
-	pub negative_prompt: String,
-	/// Which noise it starts from.
-	pub seed: u64,
-	/// How many denoising steps, up to [`MAX_STEPS`].
-	pub steps: u16,
-	/// Pixels; a multiple of the model's [`size_multiple`](ModelFolder::size_multiple).
-	pub width: u16,
-	/// Pixels; a multiple of the model's [`size_multiple`](ModelFolder::size_multiple).
-	pub height: u16,
-	/// Classifier-free guidance scale (Ho and Salimans 2022, arXiv:2207.12598); 1 or less for none.
-	pub guidance: f32,
-	/// How the steps are taken.
-	pub scheduler: Scheduler,
-	/// What a task does not ask for.
-	pub options: Options,
-}
-
-/// What more can be asked for than a task does. The default is a task's.
-#[derive(Clone, PartialEq, Debug, Default)]
-pub struct Options {
-	/// Whether `(words:1.3)` in prompts are weights; see [`weights`](crate::text::weights).
-	pub weighting: bool,
-	/// Whether a prompt that is longer than the text encoder reads is read in parts, instead of cut.
-	pub long_prompts: bool,
-	/// How many of the text encoder's last layers are left out, for the prompt alone.
-	pub clip_skip: u8,
-	/// The picture to start from, instead of from noise alone.
-	pub start: Option<Start>,
-	/// A preview after every so many runs of the UNet; 0 for none.
-	pub preview_every: u16,
-}
-
-/// A picture to start from.
-#[derive(Clone, PartialEq, Debug)]
-pub struct Start {
-	/// Red, green and blue of each pixel, of the request's size.
-	pub rgb: Vec<u8>,
-	/// How much of the way from noise is gone, from above 0 to 1: at 1 little is left of the picture.
-	pub strength: f32,
-	/// What is painted anew; everything if there is none.
-	pub mask: Option<Mask>,
-}
-
-/// A byte for each pixel, row by row: from 128, it is painted anew.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Mask(pub Vec<u8>);
-
-impl Request {
-	/// A request with the model's defaults.
-	pub fn new(folder: &ModelFolder, prompt: impl Into<String>, seed: u64) -> Self {
-		Self {
-			prompt: prompt.into(),
-			negative_prompt: String::new(),
-			seed,
-			steps: folder.default_steps(),
-			width: folder.default_size(),
-			height: folder.default_size(),
-			guidance: folder.default_guidance(),
-			scheduler: folder.default_scheduler(),
-			options: Options::default(),
-		}
-	}
-
-	/// Height and width in pixels.
-	fn size(&self) -> [usize; 2] {
-		[self.height, self.width].map(usize::from)
-	}
-}
 
 /// How a pipeline is loaded.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -137,9 +57,9 @@ pub struct Progress<'a> {
 	pub step: u16,
 	/// Runs in all.
 	pub of: u16,
-	/// The latents as they are now, of all pictures one after the other; empty before the first step.
+	/// The picture's latents as they are now; empty before the first step.
 	pub latents: &'a [f32],
-	/// What the first picture will look like, where one was asked for.
+	/// What it will look like, where that was asked for.
 	pub preview: Option<&'a Preview>,
 }
 
@@ -240,15 +160,17 @@ impl Pipeline {
 	) -> Result<Self, Error> {
 		let mut encoders = Vec::new();
 		for (component, tokenizer) in folder.tokenizer_configs() {
-			let stage = load(&*backend, folder, component, |_| Some(Role::Main), &[])?;
+			let path = folder.graph(component, device_class);
+			let stage = load(&*backend, path, |_| Some(Role::Main), &[])?;
 			encoders.push(Encoder::new(Tokenizer::load(tokenizer)?, stage));
 		}
 		let mut needed = vec![Role::Main, Role::Timestep, Role::Hidden];
 		if folder.is_xl() {
 			needed.extend([Role::Pooled, Role::TimeIds]);
 		}
-		let unet = load(&*backend, folder, "unet", unet_role, &needed)?;
-		let decoder = load(&*backend, folder, "vae_decoder", |_| Some(Role::Main), &[])?;
+		let graph = |component| folder.graph(component, device_class);
+		let unet = load(&*backend, graph("unet"), unet_role, &needed)?;
+		let decoder = load(&*backend, graph("vae_decoder"), |_| Some(Role::Main), &[])?;
 		Ok(Self {
 			folder: folder.clone(),
 			prompts: Prompts {
@@ -276,7 +198,7 @@ impl Pipeline {
 		} else {
 			threads
 		};
-		let device = format!("cpu {}", instruction_set());
+		let device = format!("cpu {} fused-attention", instruction_set());
 		let profile = engine_profile(&runtime::init(None)?.version, &device);
 		let backend = Arc::new(OnnxRuntime::cpu(threads));
 		Self::with_backend(folder, backend, DeviceClass::Cpu, processor_name(), profile)
@@ -291,7 +213,7 @@ impl Pipeline {
 		let cuda::Gpu { name, major, minor } = gpu;
 		let profile = engine_profile(
 			&version,
-			&format!("cuda sm_{major}{minor} heuristic no-tf32"),
+			&format!("cuda sm_{major}{minor} heuristic no-tf32 fused-attention"),
 		);
 		let class = DeviceClass::Cuda { major, minor };
 		let mut backend =
@@ -362,6 +284,15 @@ impl Pipeline {
 		&self.engine_profile
 	}
 
+	/// The same for a picture that is made together with others, `pictures` in all: the sums of a batch
+	/// are added up in another order than those of a picture alone.
+	pub fn batch_profile(&self, pictures: usize) -> String {
+		match pictures {
+			0 | 1 => self.engine_profile.clone(),
+			_ => format!("{}, batch of {pictures}", self.engine_profile),
+		}
+	}
+
 	/// Makes the picture.
 	pub fn generate(
 		&mut self,
@@ -378,80 +309,105 @@ impl Pipeline {
 		stop: &Stop,
 		on_step: &mut dyn FnMut(Progress<'_>) -> Control,
 	) -> Result<Picture, Error> {
-		let mut pictures = self.generate_batch(request, &[request.seed], stop, on_step)?;
-		pictures
-			.pop()
-			.ok_or_else(|| Error::request("seed", "none was given"))
+		let one = std::slice::from_ref(request);
+		let mut pictures =
+			self.generate_together(one, stop, &mut |_, progress| on_step(progress))?;
+		pictures.pop().unwrap_or(Err(Error::Cancelled))
 	}
 
-	/// Makes a picture for each seed (the request's own does not count), all at once. On a GPU that is
-	/// faster than one after the other; the bits may differ from those of a picture alone.
-	pub fn generate_batch(
+	/// Makes several pictures at once, which differ in their prompts and seeds only
+	/// ([`Request::goes_with`]); `on_step` is told the place of the picture that it is told of. On a GPU
+	/// that is faster than one after the other. The bits may differ from those of a picture alone: that is
+	/// what [`batch_profile`](Self::batch_profile) is for.
+	///
+	/// A picture that is cancelled, or whose own numbers are no good, leaves the others alone. What ends
+	/// all of them is the outer error.
+	pub fn generate_together(
 		&mut self,
-		request: &Request,
-		seeds: &[u64],
+		requests: &[Request],
 		stop: &Stop,
-		on_step: &mut dyn FnMut(Progress<'_>) -> Control,
-	) -> Result<Vec<Picture>, Error> {
-		self.check(request)?;
-		if !(1..=MAX_BATCH).contains(&seeds.len()) {
-			let problem = format!("{} at once; must be from 1 to {MAX_BATCH}", seeds.len());
-			return Err(Error::request("seed", problem));
-		}
-		let mut schedule = self.plan(request)?;
-		let runs = schedule.timesteps().len();
-		let begin = begin(request, runs)?;
+		on_step: &mut dyn FnMut(usize, Progress<'_>) -> Control,
+	) -> Result<Vec<Result<Picture, Error>>, Error> {
+		let common = request::alike(requests)?;
+		self.check(common)?;
+		let runs = self.plan(common)?.timesteps().len();
+		let begin = request::begin(common, runs)?;
 		// A schedule has at most MAX_STEPS steps, and PNDM's a few runs more.
 		let of = (runs - begin) as u16;
-		let mut report = |step: usize, latents: &[f32], preview: Option<&Preview>| {
+		let mut report = |index: usize, step: usize, latents: &[f32], preview: Option<&Preview>| {
 			let progress = Progress {
 				step: step as u16,
 				of,
 				latents,
 				preview,
 			};
-			match on_step(progress) {
+			match on_step(index, progress) {
 				Control::Continue if !stop.is_stopped() => Ok(()),
 				_ => Err(Error::Cancelled),
 			}
 		};
-		report(0, &[], None)?;
 
-		let prompts = self.embed(request, stop)?;
-		let mut canvas = self.canvas(request, seeds, &*schedule, begin, stop)?;
-		let mut trajectories: Vec<Vec<Vec<u8>>> = canvas
-			.pictures()
-			.map(|latents| vec![half_bytes(latents)])
-			.collect();
-		for step in begin..runs {
-			let prediction =
-				self.predict(&*schedule, step, &canvas.latents, &prompts, request, stop)?;
-			let preview = self.preview(request, &*schedule, step, &prediction, &canvas, stop)?;
-			let noise = canvas.fresh_noise(&*schedule, step);
-			schedule.step(step, &prediction, &noise, &mut canvas.latents);
-			canvas.keep_unmasked(&*schedule, step + 1);
-			finite(&canvas.latents, || {
-				format!("step {} of {of}", step - begin + 1)
-			})?;
-			for (leaves, latents) in trajectories.iter_mut().zip(canvas.pictures()) {
-				leaves.push(half_bytes(latents));
+		let mut ended: Vec<Result<Picture, Error>> = Vec::new();
+		ended.resize_with(requests.len(), || Err(Error::Cancelled));
+		let mut canvases: Vec<Canvas> = Vec::with_capacity(requests.len());
+		for (index, request) in requests.iter().enumerate() {
+			let canvas =
+				report(index, 0, &[], None).and_then(|()| self.canvas(index, request, begin, stop));
+			match canvas {
+				Ok(canvas) => canvases.push(canvas),
+				Err(error) => ended[index] = Err(error),
 			}
-			report(step - begin + 1, &canvas.latents, preview.as_ref())?;
 		}
-		let embedding: Vec<u8> = prompts.iter().flat_map(embedding_bytes).collect();
-		let mut pictures = Vec::with_capacity(seeds.len());
-		for (mut leaves, latents) in trajectories.into_iter().zip(canvas.pictures()) {
-			let rgb = self.decode(latents, request, stop)?;
-			leaves.push(embedding.clone());
-			leaves.push(rgb.clone());
-			pictures.push(Picture {
-				width: request.width.into(),
-				height: request.height.into(),
-				rgb,
-				trajectory: Trajectory { leaves },
-			});
+		for step in begin..runs {
+			if canvases.is_empty() {
+				return Ok(ended);
+			}
+			let predictions = self.predict_all(step, &canvases, common, stop)?;
+			let done = step - begin + 1;
+			let mut going_on = Vec::with_capacity(canvases.len());
+			for (mut canvas, prediction) in canvases.into_iter().zip(predictions) {
+				let index = canvas.index;
+				let taken = self
+					.preview(common, step, &prediction, &canvas, stop)
+					.and_then(|preview| {
+						canvas.step(step, &prediction);
+						finite(&canvas.latents, || format!("step {done} of {of}"))?;
+						report(index, done, &canvas.latents, preview.as_ref())
+					});
+				match taken {
+					Ok(()) => going_on.push(canvas),
+					Err(error) => ended[index] = Err(error),
+				}
+			}
+			canvases = going_on;
 		}
-		Ok(pictures)
+		for canvas in canvases {
+			let index = canvas.index;
+			ended[index] = self.finish(canvas, common, stop);
+		}
+		Ok(ended)
+	}
+
+	/// The picture of a canvas after its last step.
+	fn finish(
+		&mut self,
+		mut canvas: Canvas,
+		request: &Request,
+		stop: &Stop,
+	) -> Result<Picture, Error> {
+		let rgb = self.decode(&canvas.latents, request, stop)?;
+		canvas
+			.leaves
+			.push(canvas.prompts.iter().flat_map(embedding_bytes).collect());
+		canvas.leaves.push(rgb.clone());
+		Ok(Picture {
+			width: request.width.into(),
+			height: request.height.into(),
+			rgb,
+			trajectory: Trajectory {
+				leaves: canvas.leaves,
+			},
+		})
 	}
 
 	fn plan(&self, request: &Request) -> Result<Box<dyn Schedule>, Error> {
@@ -463,17 +419,7 @@ impl Pipeline {
 
 	/// Refuses what this model does not make.
 	fn check(&self, request: &Request) -> Result<(), Error> {
-		let prompts = [
-			("prompt", &request.prompt),
-			("negative_prompt", &request.negative_prompt),
-		];
-		for (field, prompt) in prompts {
-			if prompt.len() > MAX_PROMPT_BYTES {
-				let length = prompt.len();
-				let problem = format!("has {length} bytes; at most {MAX_PROMPT_BYTES} are read");
-				return Err(Error::request(field, problem));
-			}
-		}
+		request::check_prompts(request)?;
 		if !(1..=MAX_STEPS).contains(&request.steps) {
 			let problem = format!("{}; must be from 1 to {MAX_STEPS}", request.steps);
 			return Err(Error::request("steps", problem));
@@ -504,7 +450,7 @@ impl Pipeline {
 				return Err(Error::request(field, problem));
 			}
 		}
-		check_options(request)
+		request::check_options(request)
 	}
 
 	/// Height and width of the latents.
@@ -532,57 +478,50 @@ impl Pipeline {
 			.embed(&request.prompt, negative, &request.options, stop)
 	}
 
-	/// The latents to start from, and what stays of a given picture.
+	/// The canvas that a picture begins with: its noise, or another picture with noise.
 	fn canvas(
 		&mut self,
+		index: usize,
 		request: &Request,
-		seeds: &[u64],
-		schedule: &dyn Schedule,
 		begin: usize,
 		stop: &Stop,
 	) -> Result<Canvas, Error> {
+		request::check_prompts(request)?;
+		let prompts = self.embed(request, stop)?;
+		let schedule = self.plan(request)?;
 		let count = self.latent_count(request);
-		let draw = |stream| -> Vec<f32> {
-			let draw = |seed: &u64| rng::normal(*seed, stream, count);
-			seeds.iter().flat_map(draw).collect()
-		};
-		let noise = draw(rng::Stream::InitialNoise);
+		let noise = rng::normal(request.seed, rng::Stream::InitialNoise, count);
 		let scaled = |noise: &[f32]| -> Vec<f32> {
 			let scale = schedule.initial_scale();
 			noise.iter().map(|number| number * scale).collect()
 		};
-		let Some(start) = &request.options.start else {
-			return Ok(Canvas {
-				latents: scaled(&noise),
-				count,
-				seeds: seeds.to_vec(),
-				kept: None,
-			});
+		let (latents, kept) = match &request.options.start {
+			None => (scaled(&noise), None),
+			Some(start) => {
+				let drawn = rng::normal(request.seed, rng::Stream::Picture, count);
+				let picture = self.encode(&start.rgb, request, &drawn, stop)?;
+				let whole = start.strength >= 1.0 && start.mask.is_some();
+				let latents = if whole {
+					scaled(&noise)
+				} else {
+					mix(schedule.mixture(begin), &picture, &noise)
+				};
+				let kept = start.mask.as_ref().map(|mask| Kept {
+					mask: self.latent_mask(mask, request),
+					picture,
+					noise,
+				});
+				(latents, kept)
+			},
 		};
-		let drawn = draw(rng::Stream::Picture);
-		let mut picture = Vec::with_capacity(noise.len());
-		for drawn in drawn.chunks_exact(count) {
-			picture.extend(self.encode(&start.rgb, request, drawn, stop)?);
-		}
-		let whole = start.strength >= 1.0 && start.mask.is_some();
-		let latents = if whole {
-			scaled(&noise)
-		} else {
-			mix(schedule.mixture(begin), &picture, &noise)
-		};
-		let mask = start
-			.mask
-			.as_ref()
-			.map(|mask| self.latent_mask(mask, request));
 		Ok(Canvas {
+			index,
+			seed: request.seed,
+			leaves: vec![half_bytes(&latents)],
 			latents,
-			count,
-			seeds: seeds.to_vec(),
-			kept: mask.map(|mask| Kept {
-				mask,
-				picture,
-				noise,
-			}),
+			schedule,
+			prompts,
+			kept,
 		})
 	}
 
@@ -600,21 +539,49 @@ impl Pipeline {
 		plane.repeat(self.folder.latent_channels())
 	}
 
-	/// What the UNet predicts for the samples before a step, guided.
+	/// What the UNet predicts before a step, for each canvas.
+	fn predict_all(
+		&mut self,
+		step: usize,
+		canvases: &[Canvas],
+		request: &Request,
+		stop: &Stop,
+	) -> Result<Vec<Vec<f32>>, Error> {
+		let samples: Vec<Sample<'_>> = canvases
+			.iter()
+			.map(|canvas| Sample {
+				latents: &canvas.latents,
+				prompts: &canvas.prompts,
+			})
+			.collect();
+		// They are alike in all that a prediction asks of them.
+		let schedule = &*canvases[0].schedule;
+		self.predict(schedule, step, &samples, request, stop)
+	}
+
+	/// What the UNet predicts for samples before a step, guided: of one size, with as many prompts and
+	/// tokens each.
 	fn predict(
 		&mut self,
 		schedule: &dyn Schedule,
 		step: usize,
-		latents: &[f32],
-		prompts: &[Embedding],
+		samples: &[Sample<'_>],
 		request: &Request,
 		stop: &Stop,
-	) -> Result<Vec<f32>, Error> {
-		let mut input = latents.to_vec();
-		schedule.scale_input(step, &mut input);
+	) -> Result<Vec<Vec<f32>>, Error> {
 		let count = self.latent_count(request);
-		let pictures = latents.len() / count;
-		let rows = prompts.len() * pictures;
+		let mut inputs = Vec::with_capacity(samples.len());
+		for sample in samples {
+			if sample.prompts[0].tokens != samples[0].prompts[0].tokens {
+				let problem = "is read in other parts than another picture's of the batch";
+				return Err(Error::request("prompt", problem));
+			}
+			let mut input = sample.latents.to_vec();
+			schedule.scale_input(step, &mut input);
+			inputs.push(input);
+		}
+		let pictures = samples.len();
+		let rows = samples[0].prompts.len() * pictures;
 		let turn = Turn::last(step + 1 == schedule.timesteps().len());
 		let timestep = schedule.timesteps()[step];
 		let outputs = loop {
@@ -628,12 +595,15 @@ impl Pipeline {
 			let parts = (0..rows).step_by(batch).map(|first| {
 				// The rows of the first prompt for all pictures, then those of the second.
 				let rows = first..(first + batch).min(rows);
-				let samples = rows
+				let latents: Vec<f32> = rows
 					.clone()
-					.flat_map(|row| &input[row % pictures * count..][..count]);
-				let samples: Vec<f32> = samples.copied().collect();
-				let prompts: Vec<&Embedding> = rows.map(|row| &prompts[row / pictures]).collect();
-				self.run_unet(&samples, timestep, &prompts, request, turn, stop)
+					.flat_map(|row| &inputs[row % pictures])
+					.copied()
+					.collect();
+				let prompts: Vec<&Embedding> = rows
+					.map(|row| &samples[row % pictures].prompts[row / pictures])
+					.collect();
+				self.run_unet(&latents, timestep, &prompts, request, turn, stop)
 			});
 			match parts.collect::<Result<Vec<_>, _>>() {
 				Ok(parts) => break parts.concat(),
@@ -655,16 +625,20 @@ impl Pipeline {
 				.unet
 				.unusable("its output has not the shape of its sample"));
 		}
-		if prompts.len() == 1 {
-			return Ok(outputs);
-		}
-		let (negative, positive) = outputs.split_at(latents.len());
+		let row = |number: usize| &outputs[number * count..][..count];
 		let guidance = request.guidance;
-		Ok(negative
-			.iter()
-			.zip(positive)
-			.map(|(negative, positive)| negative + guidance * (positive - negative))
-			.collect())
+		let prediction = |picture: usize| -> Vec<f32> {
+			if rows == pictures {
+				return row(picture).to_vec();
+			}
+			let (negative, positive) = (row(picture), row(pictures + picture));
+			negative
+				.iter()
+				.zip(positive)
+				.map(|(negative, positive)| negative + guidance * (positive - negative))
+				.collect()
+		};
+		Ok((0..pictures).map(prediction).collect())
 	}
 
 	/// One run of the UNet, a row for each prompt.
@@ -733,11 +707,10 @@ impl Pipeline {
 			.unwrap_or_default())
 	}
 
-	/// The first picture as the UNet predicts it, if one is due after this step.
+	/// The picture as the UNet predicts it, if one is due after this step, which was not taken yet.
 	fn preview(
 		&mut self,
 		request: &Request,
-		schedule: &dyn Schedule,
 		step: usize,
 		prediction: &[f32],
 		canvas: &Canvas,
@@ -752,8 +725,9 @@ impl Pipeline {
 			.scheduler_config()
 			.prediction_type
 			.unwrap_or(PredictionType::Epsilon);
-		let (signal, noise) = schedule.mixture(step);
-		let latents: Vec<f32> = canvas.latents[..canvas.count]
+		let (signal, noise) = canvas.schedule.mixture(step);
+		let latents: Vec<f32> = canvas
+			.latents
 			.iter()
 			.zip(prediction)
 			.map(|(&sample, &output)| match kind {
@@ -828,20 +802,19 @@ impl Pipeline {
 				vae::decode(stage, config, latents, size, Turn::Last, stop)
 			}
 		};
-		let planes = match decode(&mut self.vae_decoder) {
-			Err(Error::NotFinite { .. }) if self.folder.precise_decoder().is_some() => {
+		let precise = self.folder.precise_decoder(self.device_class);
+		let planes = match (decode(&mut self.vae_decoder), precise) {
+			(Err(Error::NotFinite { .. }), Some(path)) => {
 				let stage = match self.precise_decoder.take() {
 					Some(stage) => stage,
 					None => {
 						tracing::info!("decoding in fp32: the decoder's numbers were not finite");
-						let path = self.folder.precise_decoder().unwrap_or_default();
-						let graph = self.backend.load(&path)?;
-						Stage::new(path, graph, |_| Some(Role::Main), &[Role::Main])?
+						load(&*self.backend, path, |_| Some(Role::Main), &[])?
 					},
 				};
 				decode(self.precise_decoder.insert(stage))
 			},
-			planes => planes,
+			(planes, _) => planes,
 		}?;
 		Ok(vae::to_rgb(&planes))
 	}
@@ -862,7 +835,8 @@ impl Pipeline {
 					return Err(Error::request("start", problem));
 				}
 				let role = |_: &crate::backend::Port| Some(Role::Main);
-				load(&*self.backend, &self.folder, "vae_encoder", role, &[])?
+				let path = self.folder.graph("vae_encoder", self.device_class);
+				load(&*self.backend, path, role, &[])?
 			},
 		};
 		let stage = self.vae_encoder.insert(stage);
@@ -871,15 +845,19 @@ impl Pipeline {
 	}
 }
 
+/// A picture's latents before a step, and what it is to show.
+struct Sample<'a> {
+	latents: &'a [f32],
+	prompts: &'a [Embedding],
+}
+
 /// Loads a component's graph.
 fn load(
 	backend: &dyn Backend,
-	folder: &ModelFolder,
-	component: &str,
+	path: PathBuf,
 	role: impl Fn(&crate::backend::Port) -> Option<Role>,
 	needed: &[Role],
 ) -> Result<Stage, Error> {
-	let path = folder.graph(component);
 	let graph = backend.load(&path)?;
 	let needed = if needed.is_empty() {
 		&[Role::Main]
@@ -887,113 +865,6 @@ fn load(
 		needed
 	};
 	Stage::new(path, graph, role, needed)
-}
-
-/// The latents of the pictures being made, one after the other.
-struct Canvas {
-	latents: Vec<f32>,
-	/// Numbers of one picture.
-	count: usize,
-	seeds: Vec<u64>,
-	kept: Option<Kept>,
-}
-
-/// What stays of a given picture.
-struct Kept {
-	/// For each number of one picture whether it is painted anew.
-	mask: Vec<bool>,
-	picture: Vec<f32>,
-	noise: Vec<f32>,
-}
-
-impl Canvas {
-	fn pictures(&self) -> impl Iterator<Item = &[f32]> {
-		self.latents.chunks_exact(self.count)
-	}
-
-	/// The noise that this step adds, each picture's of its own seed; empty if it adds none.
-	fn fresh_noise(&self, schedule: &dyn Schedule, step: usize) -> Vec<f32> {
-		if !schedule.takes_noise(step) {
-			return Vec::new();
-		}
-		let stream = rng::Stream::Step(step as u16);
-		let draw = |seed: &u64| rng::normal(*seed, stream, self.count);
-		self.seeds.iter().flat_map(draw).collect()
-	}
-
-	/// Puts the given picture back where it stays, as noisy as the samples are before step `next`.
-	fn keep_unmasked(&mut self, schedule: &dyn Schedule, next: usize) {
-		let Some(kept) = &self.kept else {
-			return;
-		};
-		let mixed;
-		let back = if next < schedule.timesteps().len() {
-			mixed = mix(schedule.mixture(next), &kept.picture, &kept.noise);
-			&mixed
-		} else {
-			&kept.picture
-		};
-		let anew = kept.mask.iter().cycle();
-		for ((number, back), anew) in self.latents.iter_mut().zip(back).zip(anew) {
-			if !anew {
-				*number = *back;
-			}
-		}
-	}
-}
-
-/// A picture and noise in these parts.
-fn mix((signal, deviation): (f32, f32), picture: &[f32], noise: &[f32]) -> Vec<f32> {
-	picture
-		.iter()
-		.zip(noise)
-		.map(|(picture, noise)| signal * picture + deviation * noise)
-		.collect()
-}
-
-/// The run that a picture begins with: a later one where another picture is given.
-fn begin(request: &Request, runs: usize) -> Result<usize, Error> {
-	let Some(start) = &request.options.start else {
-		return Ok(0);
-	};
-	let steps = usize::from(request.steps);
-	// The product in f64 and cut, as in Python.
-	let taken = (f64::from(request.steps) * f64::from(start.strength) + 1e-6) as usize;
-	let begin = steps - taken.min(steps);
-	if taken == 0 || begin >= runs {
-		let problem = format!("{} of {steps} steps is none", start.strength);
-		return Err(Error::request("strength", problem));
-	}
-	Ok(begin)
-}
-
-fn check_options(request: &Request) -> Result<(), Error> {
-	let options = &request.options;
-	if options.clip_skip > MAX_CLIP_SKIP {
-		let problem = format!("{}; must be at most {MAX_CLIP_SKIP}", options.clip_skip);
-		return Err(Error::request("clip_skip", problem));
-	}
-	let Some(start) = &options.start else {
-		return Ok(());
-	};
-	if !(start.strength > 0.0 && start.strength <= 1.0) {
-		let problem = format!("{}; must be above 0 and at most 1", start.strength);
-		return Err(Error::request("strength", problem));
-	}
-	let pixels: usize = request.size().iter().product();
-	if start.rgb.len() != pixels * COLOURS {
-		let problem = format!("must be a picture of {}x{}", request.width, request.height);
-		return Err(Error::request("start", problem));
-	}
-	if start
-		.mask
-		.as_ref()
-		.is_some_and(|mask| mask.0.len() != pixels)
-	{
-		let problem = format!("must be of {}x{}", request.width, request.height);
-		return Err(Error::request("mask", problem));
-	}
-	Ok(())
 }
 
 /// How many numbers tell Stable Diffusion XL of sizes.

@@ -1,6 +1,6 @@
 //! One step of a picture again, from its trajectory.
 
-use super::{mix, rng, Pipeline, Request, Trajectory};
+use super::{canvas::mix, rng, Pipeline, Request, Sample, Trajectory};
 use crate::{Error, Stop};
 use half::f16;
 
@@ -47,13 +47,17 @@ impl Pipeline {
 		let mut sample = Vec::new();
 		for step in first..=step {
 			sample = leaf(step);
-			let prediction = self.predict(&*schedule, step, &sample, &prompts, request, stop)?;
+			let before = Sample {
+				latents: &sample,
+				prompts: &prompts,
+			};
+			let predictions = self.predict(&*schedule, step, &[before], request, stop)?;
 			let noise = if schedule.takes_noise(step) {
 				rng::normal(request.seed, rng::Stream::Step(step as u16), count)
 			} else {
 				Vec::new()
 			};
-			schedule.step(step, &prediction, &noise, &mut sample);
+			schedule.step(step, &predictions[0], &noise, &mut sample);
 		}
 		Ok(compare(
 			&leaf(schedule.origin(step)),

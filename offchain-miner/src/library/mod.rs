@@ -4,11 +4,11 @@
 //! together in a hidden folder beside, checked, flushed to the disk and renamed. What a crash left
 //! unfinished is swept out by the next import.
 
+mod cuda;
 mod optimise;
 mod unpack;
 
 use crate::{
-	cli::EngineArgs,
 	engine::memory_estimate,
 	memory::Bytes,
 	models,
@@ -16,7 +16,7 @@ use crate::{
 };
 use anyhow::Context;
 use clap::{Args, Subcommand};
-use cuckoo_diffusion::{runtime, ModelFolder, Pipeline};
+use cuckoo_diffusion::{runtime, Device, ModelFolder, Pipeline};
 use cuckoo_primitives::H256;
 use serde_json::json;
 use std::{
@@ -74,7 +74,8 @@ pub enum ModelsCommand {
 	/// List the models in the models folder. Hashes them: seconds for several gigabytes.
 	List,
 	/// Write a copy of a model with the graphs as ONNX Runtime rewrites them, and compare its pictures.
-	/// The copy is another model with another hash: coordinators give it no tasks of the first.
+	/// The copy is another model with another hash: coordinators give it no tasks of the first. With
+	/// --cuda the copy has graphs for GPUs beside the model's own.
 	Optimize(OptimizeArgs),
 }
 
@@ -104,8 +105,32 @@ pub struct OptimizeArgs {
 	#[arg(long, short, value_name = "DIR")]
 	pub out: PathBuf,
 	/// How far a colour of a pixel may be off in the pictures that are compared, of 255.
-	#[arg(long, value_name = "LEVELS", default_value_t = 1)]
+	#[arg(
+		long,
+		value_name = "LEVELS",
+		default_value_t = 1,
+		conflicts_with = "cuda"
+	)]
 	pub tolerance: u8,
+	/// Write graphs for CUDA in fp16 (model_cuda.onnx) beside those of UNet and decoder, by ONNX
+	/// Runtime's optimizer for Stable Diffusion. The model's own graphs must be fp32; they stay, for
+	/// devices without CUDA.
+	#[arg(long)]
+	pub cuda: bool,
+	/// A Python that has the packages onnx and onnxruntime, whose optimizer is used.
+	#[arg(
+		long,
+		value_name = "FILE",
+		default_value = "python3",
+		requires = "cuda"
+	)]
+	pub python: PathBuf,
+	/// The GPU on which pictures are made with the new graphs, whose steps are then run again on the CPU.
+	#[arg(long, default_value_t = Device::Cuda(0), requires = "cuda")]
+	pub device: Device,
+	/// Keep the new graphs without a picture: where there is no GPU.
+	#[arg(long, requires = "cuda")]
+	pub unchecked: bool,
 	/// ONNX Runtime's library, or its folder.
 	#[arg(long, value_name = "PATH")]
 	pub onnxruntime: Option<PathBuf>,
@@ -357,10 +382,13 @@ fn sync_folders(folder: &Path) -> Result<(), ImportError> {
 }
 
 /// Does what was asked, and whether nothing wrong was found.
-pub async fn command(args: ModelsArgs, _ui: Ui) -> anyhow::Result<bool> {
+pub async fn command(args: ModelsArgs, ui: Ui) -> anyhow::Result<bool> {
 	task::spawn_blocking(move || match &args.command {
 		ModelsCommand::Import(import) => import_command(&args, import).map(|()| true),
 		ModelsCommand::List => list_command(&args),
+		ModelsCommand::Optimize(optimize) if optimize.cuda => {
+			cuda::command(optimize, args.json, &ui)
+		},
 		ModelsCommand::Optimize(optimize) => optimise::command(optimize, args.json),
 	})
 	.await?
@@ -466,19 +494,6 @@ fn description(folder: &ModelFolder) -> serde_json::Value {
 		"default_size": folder.default_size(),
 		"default_steps": folder.default_steps(),
 	})
-}
-
-/// The engine's arguments for one folder on the CPU.
-fn on_cpu(folder: PathBuf, onnxruntime: Option<PathBuf>) -> EngineArgs {
-	EngineArgs {
-		models: vec![folder],
-		device: cuckoo_diffusion::Device::Cpu,
-		threads: 0,
-		vae_tile: 0,
-		gpu_memory_limit: None,
-		cuda_graphs: false,
-		onnxruntime,
-	}
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! `models optimize`: the graphs as ONNX Runtime rewrites them, in a model folder of their own.
 
-use super::{on_cpu, OptimizeArgs, Unfinished};
+use super::{OptimizeArgs, Unfinished};
 use anyhow::{bail, ensure, Context};
 use clap::Args;
 use cuckoo_diffusion::{
@@ -15,9 +15,10 @@ use std::{
 };
 
 /// What is painted with both, and the seeds.
-const SAMPLES: [(&str, u64); 3] = [("a red apple", 1), ("a blue house by the sea", 2), ("", 3)];
+pub(super) const SAMPLES: [(&str, u64); 3] =
+	[("a red apple", 1), ("a blue house by the sea", 2), ("", 3)];
 /// Steps of each: more add time, not knowledge.
-const STEPS: u16 = 4;
+pub(super) const STEPS: u16 = 4;
 /// The graphs that may be in a folder.
 const GRAPHS: [&str; 6] = [
 	"text_encoder/model.onnx",
@@ -94,61 +95,73 @@ pub(super) fn command(args: &OptimizeArgs, json: bool) -> anyhow::Result<bool> {
 /// The copy at its place, after it was compared.
 pub(super) fn optimise(args: &OptimizeArgs) -> anyhow::Result<(ModelFolder, Comparison)> {
 	runtime::init(args.onnxruntime.as_deref())?;
-	ensure!(
-		!args.out.exists(),
-		"{} is there already",
-		args.out.display()
-	);
 	let source = ModelFolder::open(&args.source)?;
-	let parent = match args.out.parent() {
+	in_a_new_folder(&args.out, |copy| {
+		copy_model(source.path(), copy, is_small)?;
+		for graph in GRAPHS {
+			let from = source.path().join(graph);
+			if from.is_file() {
+				let to = copy.join(graph);
+				backend::write_optimised(&from, &to).with_context(|| graph.to_owned())?;
+			}
+		}
+		let comparison = compare(&source, &ModelFolder::open(copy)?)?;
+		if comparison.worst > args.tolerance {
+			bail!(
+				"its pictures differ from the model's by {} of 255; at most {} is taken (--tolerance). \
+				 Nothing was kept",
+				comparison.worst,
+				args.tolerance
+			);
+		}
+		Ok(comparison)
+	})
+}
+
+/// Makes a model folder by `fill`, which is given a place for it: whole, or nothing is left of it.
+pub(super) fn in_a_new_folder<T>(
+	out: &Path,
+	fill: impl FnOnce(&Path) -> anyhow::Result<T>,
+) -> anyhow::Result<(ModelFolder, T)> {
+	ensure!(!out.exists(), "{} is there already", out.display());
+	let parent = match out.parent() {
 		Some(parent) if !parent.as_os_str().is_empty() => parent,
 		_ => Path::new("."),
 	};
 	fs::create_dir_all(parent).with_context(|| format!("cannot make {}", parent.display()))?;
 	let unfinished = Unfinished::new(parent)?;
 	let copy = unfinished.0.join("model");
-	copy_small_files(source.path(), &copy)?;
-	for graph in GRAPHS {
-		let from = source.path().join(graph);
-		if from.is_file() {
-			let to = copy.join(graph);
-			backend::write_optimised(&from, &to).with_context(|| graph.to_owned())?;
-		}
-	}
-	let optimised = ModelFolder::open(&copy)?;
-	let comparison = compare(&source, &optimised)?;
-	if comparison.worst > args.tolerance {
-		bail!(
-			"its pictures differ from the model's by {} of 255; at most {} is taken (--tolerance). Nothing \
-			 was kept",
-			comparison.worst,
-			args.tolerance
-		);
-	}
+	let filled = fill(&copy)?;
 	super::sync_folders(&copy)?;
-	fs::rename(&copy, &args.out).with_context(|| format!("cannot write {}", args.out.display()))?;
-	Ok((ModelFolder::open(&args.out)?, comparison))
+	fs::rename(&copy, out).with_context(|| format!("cannot write {}", out.display()))?;
+	Ok((ModelFolder::open(out)?, filled))
 }
 
-/// Everything of a model but its graphs and their weights.
-fn copy_small_files(from: &Path, to: &Path) -> anyhow::Result<()> {
+/// Whether it is none of a model's graphs and weights.
+fn is_small(path: &Path) -> bool {
 	const SUFFIXES: [&str; 3] = ["json", "txt", "md"];
+	let suffix = path.extension().and_then(|suffix| suffix.to_str());
+	suffix.is_some_and(|suffix| SUFFIXES.contains(&suffix))
+}
+
+/// Copies what is a model's and `wanted`.
+pub(super) fn copy_model(
+	from: &Path,
+	to: &Path,
+	wanted: impl Fn(&Path) -> bool + Copy,
+) -> anyhow::Result<()> {
 	fs::create_dir_all(to).with_context(|| format!("cannot make {}", to.display()))?;
 	for entry in fs::read_dir(from).with_context(|| format!("cannot read {}", from.display()))? {
 		let path = entry?.path();
 		let Some(name) = path.file_name() else {
 			continue;
 		};
+		let is_kept = super::KEPT.iter().any(|kept| name == *kept);
 		if path.is_dir() {
-			let is_ours = super::KEPT.iter().any(|kept| name == *kept);
-			if is_ours {
-				copy_small_files(&path, &to.join(name))?;
+			if is_kept {
+				copy_model(&path, &to.join(name), wanted)?;
 			}
-			continue;
-		}
-		let suffix = path.extension().and_then(|suffix| suffix.to_str());
-		let is_small = suffix.is_some_and(|suffix| SUFFIXES.contains(&suffix));
-		if is_small || super::KEPT.iter().any(|kept| name == *kept) {
+		} else if is_kept || wanted(&path) {
 			fs::copy(&path, to.join(name))
 				.with_context(|| format!("cannot copy {}", path.display()))?;
 		}
@@ -180,7 +193,10 @@ struct Painted {
 }
 
 fn paint(folder: &ModelFolder) -> anyhow::Result<Painted> {
-	let options = on_cpu(folder.path().to_owned(), None).options();
+	let options = LoadOptions {
+		device: Device::Cpu,
+		..LoadOptions::default()
+	};
 	let begun = Instant::now();
 	let mut pipeline = Pipeline::load(folder, &options)?;
 	let load = begun.elapsed().as_secs_f64();

@@ -255,6 +255,10 @@ fn an_optimised_copy_paints_the_same_within_a_level() {
 		source: model(),
 		out: folder.path().join("fast"),
 		tolerance: 1,
+		cuda: false,
+		python: "python3".into(),
+		device: Device::Cpu,
+		unchecked: false,
 		onnxruntime: None,
 	};
 	let (copy, comparison) = optimise::optimise(&args).unwrap();

@@ -8,13 +8,14 @@ mod tls;
 use coordinator::{account, key, now_ms, spec, Coordinator, GENESIS, MINER, MODEL};
 use cuckoo_chain_client::{BlockRef, Operator, Registry};
 use cuckoo_coordinator_api::{miner::Held, task::ModelInfo, ErrorCode};
+use cuckoo_diffusion::Stop as Halt;
 use cuckoo_primitives::{
 	signing,
 	task::{DeviceClass, TaskSpec},
 	Role, CUC, H256,
 };
 use offchain_miner::{
-	device::{Device, Engine, Go, PaintError, Profile},
+	device::{DeviceProfile, Devices, Engine, Go, Layout, PaintError, Profile},
 	fleet::{self, Wishes},
 	link::Chain,
 	metrics::{Metrics, Now},
@@ -52,25 +53,42 @@ struct Moody {
 impl Engine for Moody {
 	fn paint(
 		&mut self,
-		spec: &TaskSpec,
-		observe: &mut dyn FnMut(u16) -> Go,
-	) -> Result<Painting, PaintError> {
-		let number = self.paintings.fetch_add(1, Ordering::SeqCst);
-		if spec.prompt == format!("task {LOST}") {
-			return Err(PaintError::Failed("the device is lost".into()));
+		specs: &[TaskSpec],
+		_: &Halt,
+		observe: &mut dyn FnMut(usize, u16) -> Go,
+	) -> Vec<Result<Painting, PaintError>> {
+		let pictures = specs.len() as u32;
+		let number = self.paintings.fetch_add(pictures, Ordering::SeqCst);
+		if specs
+			.iter()
+			.any(|spec| spec.prompt == format!("task {LOST}"))
+		{
+			return vec![Err(PaintError::Device("the device is lost".into())); specs.len()];
 		}
-		for step in 1..=spec.steps {
+		let mut going = vec![true; specs.len()];
+		for step in 1..=specs[0].steps {
 			thread::sleep(self.step);
-			if observe(step) == Go::Stop {
-				return Err(PaintError::Stopped);
+			for (place, goes) in going.iter_mut().enumerate() {
+				*goes &= observe(place, step) == Go::On;
+			}
+			if !going.contains(&true) {
+				break;
 			}
 		}
-		Ok(Painting {
-			png: format!("{} {number}", spec.prompt).into_bytes(),
-			trajectory_root: H256::from_low_u64_be(number.into()),
-			engine_profile: H256::zero(),
-			device: DeviceClass::Cpu,
-		})
+		let painting = |(place, spec): (usize, &TaskSpec)| {
+			if !going[place] {
+				return Err(PaintError::Stopped);
+			}
+			let number = number + place as u32;
+			Ok(Painting {
+				png: format!("{} {number}", spec.prompt).into_bytes(),
+				trajectory_root: H256::from_low_u64_be(number.into()),
+				// As the real one says of how many its batch was.
+				engine_profile: H256::from_low_u64_be(pictures.into()),
+				device: DeviceClass::Cpu,
+			})
+		};
+		specs.iter().enumerate().map(painting).collect()
 	}
 }
 
@@ -123,7 +141,7 @@ struct Running {
 	stop: Stop,
 	paintings: Arc<AtomicU32>,
 	metrics: Arc<Metrics>,
-	device: Device,
+	devices: Devices,
 	outbox: Arc<Outbox>,
 	purse: Arc<Purse>,
 	fleet: JoinHandle<()>,
@@ -136,15 +154,16 @@ impl Running {
 	}
 
 	async fn start_with(folder: &Path, registry: Registry, step: Duration, trust: Trust) -> Self {
-		Self::start_slots(folder, registry, step, trust, 1).await
+		Self::start_laid_out(folder, registry, step, trust, 1, Layout::default()).await
 	}
 
-	async fn start_slots(
+	async fn start_laid_out(
 		folder: &Path,
 		registry: Registry,
 		step: Duration,
 		trust: Trust,
-		slots: u16,
+		devices: usize,
+		layout: Layout,
 	) -> Self {
 		let metrics = Arc::new(Metrics::new());
 		let paintings = Arc::new(AtomicU32::new(0));
@@ -152,28 +171,32 @@ impl Running {
 			paintings: paintings.clone(),
 			step,
 		};
-		let profile = Profile {
-			device: DeviceClass::Cpu,
-			device_name: "test".into(),
-			engine: "test".into(),
-			models: vec![ModelInfo {
-				hash: MODEL,
-				name: "model".into(),
-				default_size: 64,
-				size_multiple: 8,
-				max_size: 64,
-				default_steps: 5,
-				default_guidance_milli: 3_000,
-			}],
-			slots,
+		let model = ModelInfo {
+			hash: MODEL,
+			name: "model".into(),
+			default_size: 64,
+			size_multiple: 8,
+			max_size: 64,
+			default_steps: 5,
+			default_guidance_milli: 3_000,
 		};
-		let device = Device::start(move || Ok((brush, profile))).await.unwrap();
+		let profiles = (0..devices).map(|number| DeviceProfile {
+			label: format!("cuda:{number}"),
+			device: DeviceClass::Cpu,
+			name: "test".into(),
+			engine: "test".into(),
+		});
+		let profile = Profile::new(profiles.collect(), vec![model], layout).unwrap();
+		let brushes = vec![brush; devices];
+		let devices = Devices::start(move || Ok((brushes, profile)))
+			.await
+			.unwrap();
 		let outbox = Arc::new(Outbox::open(folder).unwrap());
 		let store = Store::new(folder, GENESIS);
 		let purse = Arc::new(Purse::open(store, 0, &outbox.pending()));
 		let miner = Miner {
 			worker: key(MINER),
-			device: device.clone(),
+			devices: devices.clone(),
 			outbox: outbox.clone(),
 			purse: purse.clone(),
 			ui: Ui::new(),
@@ -207,7 +230,7 @@ impl Running {
 			stop,
 			paintings,
 			metrics,
-			device,
+			devices,
 			outbox,
 			purse,
 			fleet,
@@ -745,7 +768,11 @@ async fn two_slots_work_on_two_tasks_and_the_metrics_tell() {
 	let (_server, address) = coordinator.serve(ANY).await;
 	let chain = registry(&[(&coordinator, address)]);
 	let trust = Trust::system().unwrap();
-	let miner = Running::start_slots(folder.path(), chain, SLOW * 5, trust, 2).await;
+	let layout = Layout {
+		slots: 2,
+		..Layout::default()
+	};
+	let miner = Running::start_laid_out(folder.path(), chain, SLOW * 5, trust, 1, layout).await;
 	coordinator.ask_for(1);
 	coordinator.ask_for(2);
 	// Each has begun, and neither is done.
@@ -761,7 +788,7 @@ async fn two_slots_work_on_two_tasks_and_the_metrics_tell() {
 	assert!(coordinator.lock().seen.submits.is_empty());
 	let watched = Watched {
 		metrics: miner.metrics.clone(),
-		device: miner.device.clone(),
+		devices: miner.devices.clone(),
 		outbox: miner.outbox.clone(),
 		stop: miner.stop.clone(),
 	};
@@ -770,6 +797,7 @@ async fn two_slots_work_on_two_tasks_and_the_metrics_tell() {
 	assert_eq!(status, 200);
 	assert!(text.contains("\ncuckoo_miner_jobs 2\n"), "{text}");
 	assert!(text.contains("\ncuckoo_miner_slots 2\n"), "{text}");
+	assert!(text.contains("\ncuckoo_miner_tasks_at_once 2\n"), "{text}");
 	let (status, health) = get(monitor.address, "/healthz").await;
 	assert_eq!(status, 200);
 	assert!(health.contains("\"coordinators_up\":1"), "{health}");
@@ -793,6 +821,120 @@ async fn two_slots_work_on_two_tasks_and_the_metrics_tell() {
 		monitor::listen(open, watched).await.is_err(),
 		"served to everybody"
 	);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn three_tasks_are_done_in_one_batch_each_under_its_own_commitment() {
+	let folder = tempfile::tempdir().unwrap();
+	let coordinator = Coordinator::new(10);
+	let assignments = [1, 2, 3].map(|task| coordinator.ask_for(task));
+	let (_server, address) = coordinator.serve(ANY).await;
+	let chain = registry(&[(&coordinator, address)]);
+	let trust = Trust::system().unwrap();
+	let layout = Layout {
+		slots: 1,
+		batch: 3,
+		// Until it is full.
+		batch_wait: Duration::from_secs(20),
+	};
+	let miner = Running::start_laid_out(folder.path(), chain, SLOW, trust, 1, layout).await;
+	coordinator
+		.wait_for("three results", |seen| seen.commitments().len() == 3)
+		.await;
+	miner.settled().await;
+	assert_eq!(miner.painted(), 3);
+	let seen = &coordinator.lock().seen;
+	let mut offered: Vec<u16> = seen.polls.iter().map(|poll| poll.free_slots).collect();
+	offered.dedup();
+	assert_eq!(offered[..4], [3, 2, 1, 0], "{offered:?}");
+	let commitments = seen.commitments();
+	for assignment in assignments {
+		let named = signing::signing_hash(&GENESIS, &assignment);
+		let of_it: Vec<_> = commitments
+			.iter()
+			.filter(|(commitment, _)| commitment.assignment == named)
+			.collect();
+		let [(commitment, _)] = of_it[..] else {
+			panic!("{} commitments", of_it.len())
+		};
+		assert_eq!(
+			commitment.engine_profile,
+			H256::from_low_u64_be(3),
+			"made in a batch of three"
+		);
+		let task = assignment.task.0[0];
+		let picture = &seen.artifacts[&commitment.output];
+		assert!(picture.starts_with(format!("task {task} ").as_bytes()));
+	}
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_of_a_batch_is_cancelled_and_the_others_are_delivered() {
+	let folder = tempfile::tempdir().unwrap();
+	let coordinator = Coordinator::new(10);
+	let [_, second, _] = [1, 2, 3].map(|task| coordinator.ask_for(task));
+	let (_server, address) = coordinator.serve(ANY).await;
+	let chain = registry(&[(&coordinator, address)]);
+	let trust = Trust::system().unwrap();
+	let layout = Layout {
+		slots: 1,
+		batch: 3,
+		batch_wait: Duration::from_secs(20),
+	};
+	let miner = Running::start_laid_out(folder.path(), chain, SLOW, trust, 1, layout).await;
+	coordinator
+		.wait_for("the first step of all", |seen| {
+			(1..=3).all(|task| {
+				seen.progress
+					.iter()
+					.any(|report| report.task.0 == [task; 16] && report.steps_done > 0)
+			})
+		})
+		.await;
+	coordinator.lock().abandon.push(Held {
+		task: second.task,
+		attempt: 0,
+	});
+	coordinator
+		.wait_for("two results", |seen| seen.commitments().len() == 2)
+		.await;
+	miner.settled().await;
+	let seen = &coordinator.lock().seen;
+	assert!(seen.submits.iter().all(|submit| submit.task != second.task));
+	let three = H256::from_low_u64_be(3);
+	assert!(seen
+		.commitments()
+		.iter()
+		.all(|(commitment, _)| commitment.engine_profile == three));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_devices_work_on_two_tasks_of_one_worker() {
+	let folder = tempfile::tempdir().unwrap();
+	let coordinator = Coordinator::new(10);
+	let (_server, address) = coordinator.serve(ANY).await;
+	let chain = registry(&[(&coordinator, address)]);
+	let trust = Trust::system().unwrap();
+	let layout = Layout::default();
+	let miner = Running::start_laid_out(folder.path(), chain, SLOW * 5, trust, 2, layout).await;
+	coordinator.ask_for(1);
+	coordinator.ask_for(2);
+	coordinator
+		.wait_for("the first step of both", |seen| {
+			(1..=2).all(|task| {
+				seen.progress
+					.iter()
+					.any(|report| report.task.0 == [task; 16] && report.steps_done > 0)
+			})
+		})
+		.await;
+	assert!(coordinator.lock().seen.submits.is_empty());
+	coordinator
+		.wait_for("both results", |seen| seen.commitments().len() == 2)
+		.await;
+	miner.settled().await;
+	assert_eq!(coordinator.lock().seen.hellos, 1);
+	assert_eq!(miner.devices.profile().device_name, "2 x test");
 }
 
 /// A plain HTTP GET: status and body.

@@ -6,7 +6,7 @@ mod values;
 pub use bound::Inputs;
 
 use super::{Backend, Graph, Port, Tensor};
-use crate::{runtime, stop::Interrupt, Device, Error, Stop};
+use crate::{fusion, runtime, stop::Interrupt, Device, Error, Stop};
 use bound::{Fixed, Kept};
 use ort::{
 	ep::{self, ArenaExtendStrategy, ExecutionProvider},
@@ -27,8 +27,10 @@ pub struct OnnxRuntime {
 	/// The CUDA device's number; `None` for the CPU.
 	cuda: Option<u32>,
 	threads: usize,
-	/// Whether graphs are rewritten to faster ones.
+	/// Whether ONNX Runtime rewrites graphs to faster ones.
 	optimised: bool,
+	/// Whether this engine does, before it.
+	fused: bool,
 	/// Bytes that each graph may take of the GPU's memory; as much as there is if absent.
 	memory_limit: Option<u64>,
 	/// Whether memory goes back to the device at a picture's end.
@@ -51,6 +53,7 @@ impl OnnxRuntime {
 			cuda: None,
 			threads,
 			optimised: true,
+			fused: true,
 			memory_limit: None,
 			// The system takes back what it needs, and asking for it anew takes time.
 			gives_back: false,
@@ -64,6 +67,7 @@ impl OnnxRuntime {
 			cuda: Some(number),
 			threads,
 			optimised: true,
+			fused: true,
 			memory_limit: None,
 			gives_back: true,
 			inputs: Inputs::Kept,
@@ -74,6 +78,15 @@ impl OnnxRuntime {
 	pub fn unoptimised(self) -> Self {
 		Self {
 			optimised: false,
+			..self.unfused()
+		}
+	}
+
+	/// Leaves it to ONNX Runtime alone to make graphs faster, which does not [fuse](fusion) their
+	/// attention.
+	pub fn unfused(self) -> Self {
+		Self {
+			fused: false,
 			..self
 		}
 	}
@@ -184,12 +197,48 @@ pub fn write_optimised(from: &Path, to: &Path) -> Result<(), Error> {
 					"1024",
 				)?;
 		}
-		builder.commit_from_file(from).map(drop)
+		commit(builder, from, true).map(drop)
 	};
 	write().map_err(|error| Error::Graph {
 		path: from.into(),
 		problem: error.to_string(),
 	})
+}
+
+/// Where ONNX Runtime looks for weights in other files when it is given a graph from memory.
+const WEIGHTS_FOLDER: &str = "session.model_external_initializers_file_folder_path";
+
+/// The largest message of protobuf: what has more is ONNX Runtime's to refuse, unread.
+const MAX_MESSAGE: u64 = i32::MAX as u64;
+
+/// The session of the graph in this file, fused if that is wanted and it has what can be.
+fn commit(mut builder: SessionBuilder, path: &Path, fused: bool) -> ort::Result<Session> {
+	let rewritten = || -> std::io::Result<Option<fusion::Fused>> {
+		if !fused || std::fs::metadata(path)?.len() > MAX_MESSAGE {
+			return Ok(None);
+		}
+		// Gone before ONNX Runtime begins: a model can be half of the memory.
+		Ok(fusion::fuse(&std::fs::read(path)?))
+	};
+	let Some(rewritten) = rewritten().map_err(ort::Error::wrap)? else {
+		return builder.commit_from_file(path);
+	};
+	let folder = path.parent().unwrap_or(Path::new("."));
+	let fused = builder
+		.clone()
+		.with_config_entry(WEIGHTS_FOLDER, folder.to_string_lossy())?
+		.commit_from_memory(&rewritten.bytes);
+	match fused {
+		Err(error) if !is_out_of_memory(&error.to_string()) => {
+			tracing::warn!(path = %path.display(), %error, "its attention is not fused");
+			builder.commit_from_file(path)
+		},
+		fused => {
+			let attentions = rewritten.attentions;
+			tracing::debug!(path = %path.display(), attentions, "attention fused");
+			fused
+		},
+	}
 }
 
 /// The environment, with the error that a session builder's `?` understands.
@@ -214,7 +263,7 @@ impl Backend for OnnxRuntime {
 		};
 		let session = self
 			.builder()
-			.and_then(|mut builder| builder.commit_from_file(path))
+			.and_then(|builder| commit(builder, path, self.fused))
 			.map_err(failed)?;
 		let run_options = graph_run(NO_GRAPH).map_err(failed)?;
 		let arena = match self.cuda {

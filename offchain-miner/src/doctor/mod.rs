@@ -1,30 +1,29 @@
 //! `offchain-miner doctor`: looks at everything a miner needs, and says what to do about what is
 //! missing.
 
+mod engine;
+
 use crate::{
 	cli::{ChainArgs, CoordinatorArgs, EngineArgs, HoldArgs, KeyArgs, WORKER_VARIABLE},
-	engine::memory_estimate,
 	fleet::{self, Wishes},
 	link::LinkError,
-	memory::{default_limit, Bytes},
+	memory::Bytes,
 	outbox::{Outbox, OutboxError},
 	run::{data_dir, outbox_folder},
 	trust::Trust,
 	ui::printable,
 	upload::Uploader,
-	warm::Warm,
 };
 use clap::Args;
 use cuckoo_chain_client::{keys::load_worker_key, BlockRef, ChainClient, Registry};
 use cuckoo_coordinator_api::{rpc::TaskRpcClient, task::CoordinatorInfo};
-use cuckoo_diffusion::{cuda, runtime, Control, Device, ModelFolder, Pipeline, Request};
 use cuckoo_primitives::{AccountId, WorkerId, H256};
 use jsonrpsee::http_client::HttpClientBuilder;
 use serde::Serialize;
 use sp_core::{crypto::Ss58Codec, Pair};
 use std::{
 	path::{Path, PathBuf},
-	time::{Duration, Instant, SystemTime},
+	time::{Duration, SystemTime},
 };
 use tokio::{task, time::timeout};
 
@@ -55,7 +54,7 @@ pub struct DoctorArgs {
 	/// How pictures are made.
 	#[command(flatten)]
 	pub engine: EngineArgs,
-	/// Which models are held, and how many at once.
+	/// Which models are held on which devices, and how many tasks are made at once.
 	#[command(flatten)]
 	pub hold: HoldArgs,
 	/// The coordinators.
@@ -138,7 +137,7 @@ pub async fn command(args: DoctorArgs) -> anyhow::Result<bool> {
 	};
 
 	let (engine, hold) = (args.engine.clone(), args.hold.clone());
-	for finding in task::spawn_blocking(move || look_at_engine(&engine, &hold)).await? {
+	for finding in task::spawn_blocking(move || engine::look_at(&engine, &hold)).await? {
 		tell(finding);
 	}
 	if !args.local {
@@ -176,104 +175,6 @@ pub async fn command(args: DoctorArgs) -> anyhow::Result<bool> {
 		);
 	}
 	Ok(healthy)
-}
-
-fn look_at_engine(args: &EngineArgs, hold: &HoldArgs) -> Vec<Finding> {
-	let mut findings = Vec::new();
-	let mut library_path = None;
-	let library = match runtime::init(args.onnxruntime.as_deref()) {
-		Ok(info) => {
-			let detail = format!("{} at {}", info.version, info.path.display());
-			findings.push(Finding::ok("ONNX Runtime", detail));
-			library_path = Some(info.path);
-			true
-		},
-		Err(error) => {
-			findings.push(Finding::problem("ONNX Runtime", error));
-			false
-		},
-	};
-	let gpu = look_at_gpu(args.device);
-	let is_wanted = gpu.health == Health::Ok || matches!(args.device, Device::Cuda(_));
-	findings.push(gpu);
-	if is_wanted {
-		findings.extend(look_at_gpu_libraries(args.device, library_path.as_deref()));
-	}
-	let folders = match hold.paths(args) {
-		Ok(folders) => folders,
-		Err(error) => {
-			findings.push(Finding::problem("model", error));
-			return findings;
-		},
-	};
-	let mut held = Vec::new();
-	for path in folders {
-		match ModelFolder::open(&path) {
-			Ok(folder) => {
-				held.push(folder.clone());
-				let hash = H256(folder.hash());
-				let detail = format!("{hash:?} in {}", folder.path().display());
-				findings.push(Finding::ok(format!("model {}", folder.name()), detail));
-				if library {
-					findings.push(one_step(&folder, args));
-				}
-			},
-			Err(error) => findings.push(Finding::problem("model", error)),
-		}
-	}
-	if !held.is_empty() {
-		findings.push(look_at_memory(args.device, hold, &held));
-	}
-	findings
-}
-
-/// Every library that pictures on a GPU need beside the driver, by name.
-fn look_at_gpu_libraries(device: Device, runtime: Option<&Path>) -> Vec<Finding> {
-	let missing = cuda::missing_libraries(runtime);
-	if missing.is_empty() {
-		return vec![Finding::ok("GPU libraries", "CUDA 13 and cuDNN 9 load")];
-	}
-	let finding = |missing: cuda::MissingLibrary| {
-		let cuda::MissingLibrary { file, problem, fix } = missing;
-		match device {
-			Device::Cuda(_) => {
-				Finding::problem(format!("library {file}"), format!("{problem}: {fix}"))
-			},
-			_ => Finding::note(
-				format!("library {file}"),
-				format!("{problem}: pictures are made on the CPU; for the GPU {fix}"),
-			),
-		}
-	};
-	missing.into_iter().map(finding).collect()
-}
-
-/// Whether every model fits the memory for models, and whether all do at once.
-fn look_at_memory(device: Device, hold: &HoldArgs, folders: &[ModelFolder]) -> Finding {
-	const WHAT: &str = "memory for models";
-	let needs: Vec<u64> = folders.iter().map(memory_estimate).collect();
-	let largest = needs.iter().copied().max().unwrap_or(0);
-	let limit = match hold.memory_limit {
-		Some(Bytes(limit)) => limit,
-		None => default_limit(device, largest),
-	};
-	if let Err(error) = Warm::new(limit, needs.clone()) {
-		let path = folders[error.model].path().display();
-		return Finding::problem(WHAT, format!("{path}: {error}"));
-	}
-	let all = needs.into_iter().fold(0, u64::saturating_add);
-	let all = all.saturating_mul(u64::from(hold.slots));
-	if all > limit {
-		return Finding::note(
-			WHAT,
-			format!(
-				"{} for {}: not all at once, so models are loaded anew now and then",
-				Bytes(limit),
-				Bytes(all)
-			),
-		);
-	}
-	Finding::ok(WHAT, format!("{} of {}", Bytes(all), Bytes(limit)))
 }
 
 /// Whether results have room on the disk.
@@ -356,52 +257,6 @@ fn wishes(args: &DoctorArgs) -> Wishes {
 		most: usize::from(args.coordinators.max_coordinators),
 		only: args.coordinators.only(),
 		seed: rand::random(),
-	}
-}
-
-fn look_at_gpu(device: Device) -> Finding {
-	let number = match device {
-		Device::Cpu => return Finding::note("GPU", "not wanted (--device cpu)"),
-		Device::Auto => 0,
-		Device::Cuda(number) => number,
-	};
-	match (cuda::gpu(number), device) {
-		(Ok(gpu), _) => Finding::ok(
-			format!("GPU {number}"),
-			format!(
-				"{}, compute capability {}.{}",
-				gpu.name, gpu.major, gpu.minor
-			),
-		),
-		(Err(reason), Device::Auto) => {
-			Finding::note("GPU", format!("{reason}; pictures are made on the CPU"))
-		},
-		(Err(reason), _) => Finding::problem(format!("GPU {number}"), reason),
-	}
-}
-
-/// The whole way once: a provider that is missing a library often says so only at its first run.
-fn one_step(folder: &ModelFolder, args: &EngineArgs) -> Finding {
-	let what = format!("one step of {}", folder.name());
-	let begun = Instant::now();
-	let made = Pipeline::load(folder, &args.options()).and_then(|mut pipeline| {
-		let loaded = begun.elapsed();
-		let mut request = Request::new(folder, "a test", 0);
-		request.steps = 1;
-		let begun = Instant::now();
-		pipeline.generate(&request, &mut |_| Control::Continue)?;
-		Ok((pipeline.device_name(), loaded, begun.elapsed()))
-	});
-	match made {
-		Ok((device, loaded, made)) => Finding::ok(
-			what,
-			format!(
-				"on {device}: loaded in {:.2} s, made in {:.2} s",
-				loaded.as_secs_f32(),
-				made.as_secs_f32()
-			),
-		),
-		Err(error) => Finding::problem(what, error),
 	}
 }
 
@@ -597,42 +452,5 @@ mod tests {
 		assert!(finding(theirs - Duration::from_secs(90))
 			.detail
 			.contains("behind"));
-	}
-
-	#[test]
-	fn a_model_above_the_limit_is_a_problem_and_all_at_once_is_not_needed() {
-		let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/default/model");
-		let folder = ModelFolder::open(&model).unwrap();
-		let needs = memory_estimate(&folder);
-		let finding = |limit, slots| {
-			let hold = HoldArgs {
-				imported: false,
-				models_dir: None,
-				slots,
-				memory_limit: Some(Bytes(limit)),
-			};
-			look_at_memory(Device::Cpu, &hold, std::slice::from_ref(&folder)).health
-		};
-		assert_eq!(finding(needs, 1), Health::Ok);
-		assert_eq!(finding(needs, 2), Health::Note);
-		assert_eq!(finding(needs - 1, 1), Health::Problem);
-	}
-
-	#[test]
-	fn each_missing_library_is_named_with_what_to_do() {
-		let nowhere = Path::new("/nowhere/libonnxruntime.so");
-		let findings = look_at_gpu_libraries(Device::Cuda(0), Some(nowhere));
-		let provider = findings
-			.iter()
-			.find(|it| it.what.ends_with("libonnxruntime_providers_cuda.so"))
-			.unwrap();
-		assert_eq!(provider.health, Health::Problem);
-		assert!(
-			provider.detail.contains("scripts/setup --cuda"),
-			"{}",
-			provider.detail
-		);
-		let notes = look_at_gpu_libraries(Device::Auto, Some(nowhere));
-		assert!(notes.iter().all(|it| it.health == Health::Note));
 	}
 }

@@ -1,26 +1,21 @@
 //! What a miner counts and measures, in Prometheus' text format, and whether it is well. No label has a
 //! value that comes from outside: models are named as their folders are, and those are the user's.
 
-use crate::{clock::now_ms, shelf::Stock, ui::printable};
+use crate::{clock::now_ms, device::DeviceState, shelf::Stock, ui::printable};
 use prometheus::{
-	core::Collector, Gauge, GaugeVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
-	TextEncoder,
+	core::Collector, Gauge, GaugeVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+	Registry, TextEncoder,
 };
 use serde::Serialize;
 use std::{
 	fmt,
-	sync::{
-		atomic::{AtomicU32, Ordering},
-		Mutex, OnceLock, PoisonError,
-	},
+	sync::{Mutex, OnceLock, PoisonError},
 };
 
 /// The content type of the text.
 pub const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
 /// In front of every name.
 pub const PREFIX: &str = "cuckoo_miner_";
-/// After so many failures of the device without one success it is taken to be lost.
-const FAILURES_OF_A_LOST_DEVICE: u32 = 3;
 
 /// Why making and registering a metric cannot fail.
 const GOOD: &str = "names are fixed here and every test makes all of them; qed";
@@ -60,16 +55,20 @@ impl TaskEnd {
 	}
 }
 
-/// Where the models' state is read when somebody asks.
-type Stocktaking = Box<dyn Fn() -> Stock + Send + Sync>;
+/// Where the models' state is read when somebody asks: of each device, by what it is called.
+type Stocktaking = Box<dyn Fn() -> Vec<(String, Stock)> + Send + Sync>;
 
 /// What is only known when it is asked for.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Now {
-	/// Jobs that the device has, those at work included.
+	/// Jobs that the devices have, those at work included.
 	pub jobs: usize,
-	/// Jobs at once.
-	pub slots: u16,
+	/// Threads that work on batches.
+	pub slots: usize,
+	/// Jobs at once: the slots times the tasks of a batch.
+	pub tasks_at_once: u16,
+	/// How each device does.
+	pub devices: Vec<DeviceState>,
 	/// Results that wait for their acknowledgement.
 	pub pending_results: usize,
 	/// Whether it takes no new tasks any more.
@@ -81,8 +80,10 @@ pub struct Now {
 pub struct Health {
 	/// It makes pictures, and has a coordinator or is told to stop.
 	pub healthy: bool,
-	/// The device failed several times on end.
+	/// A device failed several times on end.
 	pub device_lost: bool,
+	/// Which ones.
+	pub devices_lost: Vec<String>,
 	/// Coordinators that answered the last call.
 	pub coordinators_up: i64,
 	/// Coordinators that are served.
@@ -110,6 +111,8 @@ pub struct Metrics {
 	work_seconds: prometheus::CounterVec,
 	megapixel_steps: prometheus::CounterVec,
 	speed: GaugeVec,
+	batches: IntCounterVec,
+	batch_pictures: IntCounterVec,
 	loads: IntCounterVec,
 	errors: IntCounter,
 	last_error_seconds: Gauge,
@@ -117,16 +120,17 @@ pub struct Metrics {
 	coordinators_up: IntGauge,
 	jobs: IntGauge,
 	slots: IntGauge,
+	tasks_at_once: IntGauge,
 	pending_results: IntGauge,
 	draining: IntGauge,
-	device_failures: IntGauge,
+	device_failures: IntGaugeVec,
+	device_lost: IntGaugeVec,
 	warm_models: IntGauge,
 	copies: GaugeVec,
-	model_memory: IntGauge,
-	model_memory_limit: IntGauge,
+	model_memory: IntGaugeVec,
+	model_memory_limit: IntGaugeVec,
 	resident: IntGauge,
 	last_error: Mutex<Option<LastError>>,
-	failures: AtomicU32,
 	stock: OnceLock<(Vec<String>, Stocktaking)>,
 }
 
@@ -164,6 +168,16 @@ impl Metrics {
 				"Of the last picture, by model.",
 				"model",
 			),
+			batches: counters(
+				"batches_total",
+				"Runs of a model, each for one picture or more.",
+				"model",
+			),
+			batch_pictures: counters(
+				"batch_pictures_total",
+				"Pictures that these runs began with.",
+				"model",
+			),
 			loads: counters("model_loads_total", "Times a model was loaded.", "model"),
 			errors: IntCounter::new(named("errors_total"), "Errors of any kind.").expect(GOOD),
 			last_error_seconds: float_gauge(
@@ -176,23 +190,40 @@ impl Metrics {
 				"Coordinators served that answered the last call.",
 			),
 			jobs: gauge("jobs", "Tasks at work or waiting for the device."),
-			slots: gauge("slots", "Tasks that the device works on at once."),
+			slots: gauge(
+				"slots",
+				"Batches that are worked on at once, on all devices.",
+			),
+			tasks_at_once: gauge(
+				"tasks_at_once",
+				"Tasks that are worked on at once: the slots times the tasks of a batch.",
+			),
 			pending_results: gauge("pending_results", "Results not acknowledged yet."),
 			draining: gauge("draining", "1 while no new tasks are taken, else 0."),
-			device_failures: gauge(
+			device_failures: int_gauges(
 				"device_failures",
-				"Failures of the device since its last success.",
+				"Failures of a device since its last success.",
+				"device",
+			),
+			device_lost: int_gauges(
+				"device_lost",
+				"1 while a device failed so often that it leaves the tasks to others, else 0.",
+				"device",
 			),
 			warm_models: gauge("warm_models", "Models with a loaded copy."),
 			copies: gauges("model_copies", "Loaded copies, by model.", "model"),
-			model_memory: gauge(
+			model_memory: int_gauges(
 				"model_memory_bytes",
-				"What the loaded models need, by the size of their files.",
+				"What the models loaded on a device need, by the size of their files.",
+				"device",
 			),
-			model_memory_limit: gauge("model_memory_limit_bytes", "What they may need."),
+			model_memory_limit: int_gauges(
+				"model_memory_limit_bytes",
+				"What they may need.",
+				"device",
+			),
 			resident: gauge("resident_memory_bytes", "The process's memory in RAM."),
 			last_error: Mutex::default(),
-			failures: AtomicU32::new(0),
 			stock: OnceLock::new(),
 		};
 		metrics.register();
@@ -219,6 +250,8 @@ impl Metrics {
 			Box::new(self.work_seconds.clone()),
 			Box::new(self.megapixel_steps.clone()),
 			Box::new(self.speed.clone()),
+			Box::new(self.batches.clone()),
+			Box::new(self.batch_pictures.clone()),
 			Box::new(self.loads.clone()),
 			Box::new(self.errors.clone()),
 			Box::new(self.last_error_seconds.clone()),
@@ -226,9 +259,11 @@ impl Metrics {
 			Box::new(self.coordinators_up.clone()),
 			Box::new(self.jobs.clone()),
 			Box::new(self.slots.clone()),
+			Box::new(self.tasks_at_once.clone()),
 			Box::new(self.pending_results.clone()),
 			Box::new(self.draining.clone()),
 			Box::new(self.device_failures.clone()),
+			Box::new(self.device_lost.clone()),
 			Box::new(self.warm_models.clone()),
 			Box::new(self.copies.clone()),
 			Box::new(self.model_memory.clone()),
@@ -240,11 +275,12 @@ impl Metrics {
 		}
 	}
 
-	/// From now on the models' state is read here. The names are in the order of the shelf's models.
+	/// From now on the models' state is read here, for each device. The names are in the order of the
+	/// shelves' models.
 	pub fn take_stock(
 		&self,
 		names: Vec<String>,
-		stock: impl Fn() -> Stock + Send + Sync + 'static,
+		stock: impl Fn() -> Vec<(String, Stock)> + Send + Sync + 'static,
 	) {
 		// A second engine in the process would be another miner's, with metrics of its own.
 		let _ = self.stock.set((names, Box::new(stock)));
@@ -260,9 +296,16 @@ impl Metrics {
 		self.loads.with_label_values(&[model]).inc();
 	}
 
-	/// A picture was made.
+	/// A run of a model begins, for so many pictures.
+	pub fn batch(&self, model: &str, pictures: usize) {
+		self.batches.with_label_values(&[model]).inc();
+		self.batch_pictures
+			.with_label_values(&[model])
+			.inc_by(pictures as u64);
+	}
+
+	/// A picture was made; the seconds are its share of the batch's.
 	pub fn painted(&self, model: &str, megapixel_steps: f64, seconds: f64) {
-		self.failures.store(0, Ordering::Relaxed);
 		self.pictures.with_label_values(&[model]).inc();
 		self.work_seconds
 			.with_label_values(&[model])
@@ -275,12 +318,6 @@ impl Metrics {
 				.with_label_values(&[model])
 				.set(seconds / megapixel_steps);
 		}
-	}
-
-	/// The device failed at a picture.
-	pub fn device_failed(&self, text: &str) {
-		self.failures.fetch_add(1, Ordering::Relaxed);
-		self.error(text);
 	}
 
 	/// Something went wrong.
@@ -310,11 +347,14 @@ impl Metrics {
 
 	/// Whether the miner is well.
 	pub fn health(&self, now: &Now) -> Health {
-		let device_lost = self.failures.load(Ordering::Relaxed) >= FAILURES_OF_A_LOST_DEVICE;
+		let lost = now.devices.iter().filter(|device| device.is_lost);
+		let devices_lost: Vec<String> = lost.map(|device| device.label.clone()).collect();
+		let device_lost = !devices_lost.is_empty();
 		let coordinators_up = self.coordinators_up.get();
 		Health {
 			healthy: !device_lost && (coordinators_up > 0 || now.draining),
 			device_lost,
+			devices_lost,
 			coordinators_up,
 			coordinators_served: self.coordinators_served.get(),
 			draining: now.draining,
@@ -329,24 +369,38 @@ impl Metrics {
 	/// Everything as text.
 	pub fn text(&self, now: &Now) -> Result<String, prometheus::Error> {
 		self.jobs.set(count(now.jobs));
-		self.slots.set(now.slots.into());
+		self.slots.set(count(now.slots));
+		self.tasks_at_once.set(now.tasks_at_once.into());
 		self.pending_results.set(count(now.pending_results));
 		self.draining.set(now.draining.into());
-		let failures = self.failures.load(Ordering::Relaxed);
-		self.device_failures.set(failures.into());
+		for device in &now.devices {
+			let of = |gauges: &IntGaugeVec| gauges.with_label_values(&[device.label.as_str()]);
+			of(&self.device_failures).set(device.failures.into());
+			of(&self.device_lost).set(device.is_lost.into());
+		}
 		self.resident.set(bytes(resident_bytes().unwrap_or(0)));
 		if let Some((names, stock)) = self.stock.get() {
-			let stock = stock();
-			let warm = stock.models.iter().filter(|it| it.warm > 0).count();
-			self.warm_models.set(count(warm));
-			self.model_memory.set(bytes(stock.used));
-			self.model_memory_limit.set(bytes(stock.limit));
-			for (name, copies) in names.iter().zip(&stock.models) {
-				let copies = copies.warm as f64;
-				self.copies.with_label_values(&[name.as_str()]).set(copies);
-			}
+			self.show_stock(names, &stock());
 		}
 		TextEncoder::new().encode_to_string(&self.registry.gather())
+	}
+
+	fn show_stock(&self, names: &[String], devices: &[(String, Stock)]) {
+		for (device, stock) in devices {
+			let of = |gauges: &IntGaugeVec| gauges.with_label_values(&[device.as_str()]);
+			of(&self.model_memory).set(bytes(stock.used));
+			of(&self.model_memory_limit).set(bytes(stock.limit));
+		}
+		let mut warm_models = 0;
+		for (model, name) in names.iter().enumerate() {
+			let on = |stock: &Stock| stock.models.get(model).map_or(0, |copies| copies.warm);
+			let copies: usize = devices.iter().map(|(_, stock)| on(stock)).sum();
+			self.copies
+				.with_label_values(&[name.as_str()])
+				.set(copies as f64);
+			warm_models += usize::from(copies > 0);
+		}
+		self.warm_models.set(count(warm_models));
 	}
 }
 
@@ -408,6 +462,10 @@ fn gauge(name: &str, help: &str) -> IntGauge {
 	IntGauge::new(named(name), help).expect(GOOD)
 }
 
+fn int_gauges(name: &str, help: &str, label: &str) -> IntGaugeVec {
+	IntGaugeVec::new(Opts::new(named(name), help), &[label]).expect(GOOD)
+}
+
 fn float_gauge(name: &str, help: &str) -> Gauge {
 	Gauge::new(named(name), help).expect(GOOD)
 }
@@ -417,116 +475,4 @@ fn gauges(name: &str, help: &str, label: &str) -> GaugeVec {
 }
 
 #[cfg(test)]
-mod tests {
-	use super::*;
-	use crate::shelf::Copies;
-	use std::collections::BTreeSet;
-
-	fn now() -> Now {
-		Now {
-			jobs: 2,
-			slots: 1,
-			pending_results: 3,
-			draining: false,
-		}
-	}
-
-	#[test]
-	fn what_happens_shows() {
-		let metrics = Metrics::new();
-		metrics.take_stock(vec!["emoji".into(), "xl".into()], || Stock {
-			used: 5,
-			limit: 9,
-			models: vec![
-				Copies {
-					loading: 0,
-					warm: 2,
-				},
-				Copies::default(),
-			],
-		});
-		metrics.ended(TaskEnd::Accepted);
-		metrics.painted("emoji", 0.5, 2.0);
-		let mut serving = metrics.serves();
-		serving.is_up(true);
-		serving.is_up(true);
-		let text = metrics.text(&now()).unwrap();
-		for line in [
-			"tasks_total{outcome=\"accepted\"} 1",
-			"tasks_total{outcome=\"failed\"} 0",
-			"seconds_per_megapixel_step{model=\"emoji\"} 4",
-			"work_seconds_total{model=\"emoji\"} 2",
-			"warm_models 1",
-			"model_copies{model=\"emoji\"} 2",
-			"model_copies{model=\"xl\"} 0",
-			"model_memory_bytes 5",
-			"model_memory_limit_bytes 9",
-			"jobs 2",
-			"pending_results 3",
-			"coordinators_up 1",
-			"coordinators_served 1",
-			"last_error_timestamp_seconds 0",
-		] {
-			assert!(
-				text.contains(&format!("\n{PREFIX}{line}\n")),
-				"{line}\n{text}"
-			);
-		}
-		drop(serving);
-		let text = metrics.text(&now()).unwrap();
-		assert!(text.contains("coordinators_up 0") && text.contains("coordinators_served 0"));
-	}
-
-	#[test]
-	fn a_lost_device_is_no_health_and_a_success_heals_it() {
-		let metrics = Metrics::new();
-		let mut serving = metrics.serves();
-		assert!(
-			!metrics.health(&now()).healthy,
-			"no coordinator answers yet"
-		);
-		serving.is_up(true);
-		assert!(metrics.health(&now()).healthy);
-		for _ in 0..FAILURES_OF_A_LOST_DEVICE {
-			metrics.device_failed("CUDA\nerror 700");
-		}
-		let health = metrics.health(&now());
-		assert!(health.device_lost && !health.healthy);
-		assert_eq!(health.last_error.unwrap().text, "CUDA error 700");
-		metrics.painted("emoji", 1.0, 1.0);
-		assert!(metrics.health(&now()).healthy);
-		serving.is_up(false);
-		let draining = Now {
-			draining: true,
-			..now()
-		};
-		assert!(metrics.health(&draining).healthy);
-	}
-
-	#[test]
-	fn every_metric_is_in_the_docs() {
-		let docs = include_str!("../../docs/miner.md");
-		let metrics = Metrics::new();
-		metrics.loads("a");
-		metrics.painted("a", 1.0, 1.0);
-		let stock = || Stock {
-			used: 0,
-			limit: 0,
-			models: vec![Copies::default()],
-		};
-		metrics.take_stock(vec!["a".into()], stock);
-		let text = metrics.text(&now()).unwrap();
-		let served: BTreeSet<&str> = text
-			.lines()
-			.filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next())
-			.collect();
-		assert_eq!(served.len(), 21);
-		for name in served {
-			let short = name.strip_prefix(PREFIX).unwrap();
-			let is_there = [format!("`{short}`"), format!("`{short}{{")]
-				.iter()
-				.any(|it| docs.contains(it));
-			assert!(is_there, "{name} is not in docs/miner.md");
-		}
-	}
-}
+mod tests;
