@@ -64,18 +64,26 @@ pub struct Decoded {
 /// The same picture and text give the same bytes with the same version of this program: no time is
 /// written, and the compression is fixed.
 pub fn encode(picture: &Picture, text: &[(&str, &str)]) -> Result<Vec<u8>, Error> {
-	let pixels = u64::from(picture.width) * u64::from(picture.height);
-	if pixels == 0 || picture.rgb.len() as u64 != pixels * PIXEL_BYTES {
+	encode_rgb(picture.width, picture.height, &picture.rgb, text)
+}
+
+/// The same of red, green and blue of each pixel, row by row from the top.
+pub fn encode_rgb(
+	width: u32,
+	height: u32,
+	rgb: &[u8],
+	text: &[(&str, &str)],
+) -> Result<Vec<u8>, Error> {
+	let pixels = u64::from(width) * u64::from(height);
+	if pixels == 0 || rgb.len() as u64 != pixels * PIXEL_BYTES {
 		return Err(Error::Png(format!(
-			"{} bytes make no picture of {}x{}",
-			picture.rgb.len(),
-			picture.width,
-			picture.height
+			"{} bytes make no picture of {width}x{height}",
+			rgb.len()
 		)));
 	}
 	let failed = |error: png::EncodingError| Error::Png(error.to_string());
 	let mut file = Vec::new();
-	let mut encoder = Encoder::new(&mut file, picture.width, picture.height);
+	let mut encoder = Encoder::new(&mut file, width, height);
 	encoder.set_color(ColorType::Rgb);
 	encoder.set_depth(BitDepth::Eight);
 	encoder.set_compression(Compression::Balanced);
@@ -91,33 +99,89 @@ pub fn encode(picture: &Picture, text: &[(&str, &str)]) -> Result<Vec<u8>, Error
 			.map_err(failed)?;
 	}
 	let mut writer = encoder.write_header().map_err(failed)?;
-	writer.write_image_data(&picture.rgb).map_err(failed)?;
+	writer.write_image_data(rgb).map_err(failed)?;
 	writer.finish().map_err(failed)?;
 	Ok(file)
 }
 
 /// Reads a PNG's size and text without unpacking the picture.
 pub fn inspect(bytes: &[u8], limits: &Limits) -> Result<Info, Error> {
-	open(bytes, limits).map(|(info, _)| info)
+	open(bytes, limits, Transformations::IDENTITY).map(|(info, _)| info)
 }
 
 /// Reads a PNG of 8-bit colour whole. Nothing larger than the limits is ever unpacked.
 pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Decoded, Error> {
-	let (info, mut reader) = open(bytes, limits)?;
-	let size = reader
-		.output_buffer_size()
-		.ok_or_else(|| Error::Png("is too large".into()))?;
-	let mut rgb = vec![0; size];
-	let frame = reader.next_frame(&mut rgb).map_err(damaged)?;
-	if (frame.color_type, frame.bit_depth) != (ColorType::Rgb, BitDepth::Eight) {
+	let unpacked = unpack(bytes, limits, Transformations::IDENTITY)?;
+	if (unpacked.color, unpacked.depth) != (ColorType::Rgb, BitDepth::Eight) {
 		return Err(Error::Png(
 			"is not of 8-bit red, green and blue without transparency".into(),
 		));
 	}
-	rgb.truncate(frame.buffer_size());
+	Ok(Decoded {
+		info: unpacked.info,
+		rgb: unpacked.values,
+	})
+}
+
+/// Reads a PNG of any kind whole: greys and palettes become colours of 8 bits, and what is transparent
+/// lies on white.
+pub fn decode_any(bytes: &[u8], limits: &Limits) -> Result<Decoded, Error> {
+	let Unpacked {
+		info,
+		color,
+		values,
+		..
+	} = unpack(bytes, limits, Transformations::normalize_to_color8())?;
+	let on_white = |value: u8, opacity: u8| {
+		let (value, opacity) = (u16::from(value), u16::from(opacity));
+		// At most 255 * 255, and rounded.
+		((value * opacity + 255 * (255 - opacity) + 127) / 255) as u8
+	};
+	let rgb = match color {
+		ColorType::Rgb => values,
+		ColorType::Rgba => values
+			.chunks_exact(4)
+			.flat_map(|pixel| [0, 1, 2].map(|colour| on_white(pixel[colour], pixel[3])))
+			.collect(),
+		ColorType::Grayscale => values.iter().flat_map(|grey| [*grey; 3]).collect(),
+		ColorType::GrayscaleAlpha => values
+			.chunks_exact(2)
+			.flat_map(|pixel| [on_white(pixel[0], pixel[1]); 3])
+			.collect(),
+		// What was asked for has none.
+		ColorType::Indexed => return Err(Error::Png("has a palette that does not read".into())),
+	};
+	Ok(Decoded { info, rgb })
+}
+
+/// A PNG's values as they are after transformations.
+struct Unpacked {
+	info: Info,
+	color: ColorType,
+	depth: BitDepth,
+	values: Vec<u8>,
+}
+
+fn unpack(
+	bytes: &[u8],
+	limits: &Limits,
+	transformations: Transformations,
+) -> Result<Unpacked, Error> {
+	let (info, mut reader) = open(bytes, limits, transformations)?;
+	let size = reader
+		.output_buffer_size()
+		.ok_or_else(|| Error::Png("is too large".into()))?;
+	let mut values = vec![0; size];
+	let frame = reader.next_frame(&mut values).map_err(damaged)?;
+	values.truncate(frame.buffer_size());
 	// The end of the file, with its checksum.
 	reader.finish().map_err(damaged)?;
-	Ok(Decoded { info, rgb })
+	Ok(Unpacked {
+		info,
+		color: frame.color_type,
+		depth: frame.bit_depth,
+		values,
+	})
 }
 
 fn damaged(error: png::DecodingError) -> Error {
@@ -126,7 +190,11 @@ fn damaged(error: png::DecodingError) -> Error {
 
 type Reader<'a> = png::Reader<Cursor<&'a [u8]>>;
 
-fn open<'a>(bytes: &'a [u8], limits: &Limits) -> Result<(Info, Reader<'a>), Error> {
+fn open<'a>(
+	bytes: &'a [u8],
+	limits: &Limits,
+	transformations: Transformations,
+) -> Result<(Info, Reader<'a>), Error> {
 	if !bytes.starts_with(SIGNATURE) {
 		return Err(Error::Png("has not the signature of a PNG".into()));
 	}
@@ -149,7 +217,7 @@ fn open<'a>(bytes: &'a [u8], limits: &Limits) -> Result<(Info, Reader<'a>), Erro
 	decoder.set_limits(png::Limits {
 		bytes: working.saturating_mul(4),
 	});
-	decoder.set_transformations(Transformations::IDENTITY);
+	decoder.set_transformations(transformations);
 	let reader = decoder.read_info().map_err(damaged)?;
 	let header = reader.info();
 	let (width, height) = (header.width, header.height);

@@ -1,7 +1,7 @@
 //! PNG files, there and back.
 
 use cuckoo_diffusion::{
-	png::{decode, encode, inspect, Limits},
+	png::{decode, decode_any, encode, inspect, Limits},
 	Picture, Trajectory,
 };
 use proptest::prelude::*;
@@ -134,5 +134,66 @@ proptest! {
 		let signed = [b"\x89PNG\r\n\x1a\n".as_slice(), &bytes].concat();
 		let _ = decode(&signed, &Limits::default());
 		let _ = decode(&bytes, &Limits::default());
+	}
+}
+
+/// Any kind of PNG as it comes from other programs: half of the picture is white, half black, and where
+/// there is transparency, black is half of it.
+#[test]
+fn pictures_of_any_kind_become_colours() {
+	use png::{BitDepth, ColorType, Encoder};
+	let write = |color, depth, palette: Option<&[u8]>, data: &[u8]| {
+		let mut file = Vec::new();
+		let mut encoder = Encoder::new(&mut file, 2, 1);
+		encoder.set_color(color);
+		encoder.set_depth(depth);
+		if let Some(palette) = palette {
+			encoder.set_palette(palette.to_vec());
+		}
+		let mut writer = encoder.write_header().unwrap();
+		writer.write_image_data(data).unwrap();
+		writer.finish().unwrap();
+		file
+	};
+	let (white, black, grey) = ([255; 3], [0; 3], [127; 3]);
+	let eight = BitDepth::Eight;
+	let palette: &[u8] = &[0, 0, 0, 255, 255, 255];
+	let cases = [
+		(
+			write(ColorType::Rgb, eight, None, &[255, 255, 255, 0, 0, 0]),
+			black,
+		),
+		(write(ColorType::Grayscale, eight, None, &[255, 0]), black),
+		(
+			write(ColorType::Grayscale, BitDepth::One, None, &[0b1000_0000]),
+			black,
+		),
+		(
+			write(
+				ColorType::Grayscale,
+				BitDepth::Sixteen,
+				None,
+				&[255, 255, 0, 0],
+			),
+			black,
+		),
+		(
+			write(ColorType::GrayscaleAlpha, eight, None, &[255, 255, 0, 128]),
+			grey,
+		),
+		(
+			write(ColorType::Rgba, eight, None, &[9, 9, 9, 0, 0, 0, 0, 128]),
+			grey,
+		),
+		(
+			write(ColorType::Indexed, eight, Some(palette), &[1, 0]),
+			black,
+		),
+	];
+	for (number, (file, second)) in cases.iter().enumerate() {
+		let decoded = decode_any(file, &Limits::default()).unwrap();
+		assert_eq!(decoded.rgb, [white, *second].concat(), "{number}");
+		let is_plain = decode(file, &Limits::default()).is_ok();
+		assert_eq!(is_plain, number == 0, "{number}");
 	}
 }

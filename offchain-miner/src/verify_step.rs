@@ -156,11 +156,8 @@ fn report(findings: &Findings, root_is_right: bool, sound: bool) -> serde_json::
 #[cfg(test)]
 mod tests {
 	use super::*;
-	use crate::{
-		device::{Engine, Go},
-		engine::{model_info, Setup},
-	};
-	use cuckoo_diffusion::{Device, ModelFolder};
+	use crate::engine::{model_info, request};
+	use cuckoo_diffusion::{Control, Device, ModelFolder, Request};
 	use cuckoo_primitives::task::{SchedulerKind, TaskSpec};
 	use std::path::Path;
 
@@ -198,18 +195,23 @@ mod tests {
 			guidance_milli: 3_000,
 			scheduler,
 		};
-		let (mut engines, _) = engine::open(Setup {
-			trajectory: Some(path.into()),
-			..Setup::new(vec![folder], engine_args().options(Device::Cpu))
-		})
-		.unwrap();
-		let numbered = (0..pictures).map(|number| TaskSpec {
+		let options = engine_args().options(Device::Cpu);
+		let mut pipeline = Pipeline::load(&folder, &options).unwrap();
+		let numbered = (0..pictures).map(|number| Request {
 			seed: spec.seed + number,
-			..spec.clone()
+			..request(&spec)
 		});
-		let specs: Vec<TaskSpec> = numbered.collect();
-		let mut painted = engines[0].paint(&specs, &Stop::new(), &mut |_, _| Go::On);
-		painted.pop().unwrap().unwrap().trajectory_root
+		let requests: Vec<Request> = numbered.collect();
+		let mut painted = pipeline
+			.generate_together(&requests, &Stop::new(), &mut |_, _| Control::Continue)
+			.unwrap();
+		let picture = painted.pop().unwrap().unwrap();
+		let spec = TaskSpec {
+			seed: spec.seed + pictures - 1,
+			..spec
+		};
+		trajectory::write(path, &spec, &picture.trajectory.leaves).unwrap();
+		trajectory::read(path).unwrap().root()
 	}
 
 	fn args(path: &Path) -> VerifyStepArgs {

@@ -2,14 +2,15 @@
 
 mod spec;
 
-pub use spec::{megapixel_steps, milli, model_info, request, scheduler, scheduler_kind};
+pub use spec::{
+	megapixel_steps, milli, model_info, parameters, request, scheduler, scheduler_kind,
+};
 
 use crate::{
 	device::{DeviceError, DeviceProfile, Engine, Go, Layout, PaintError, Profile},
 	metrics::Metrics,
 	outbox::Painting,
 	shelf::{Borrowed, Shelf},
-	trajectory,
 };
 use cuckoo_coordinator_api::limits;
 use cuckoo_diffusion::{
@@ -36,7 +37,6 @@ struct Shared {
 	labels: Vec<String>,
 	options: LoadOptions,
 	shelf: Shelf<Pipeline>,
-	trajectory: Option<PathBuf>,
 	metrics: Arc<Metrics>,
 }
 
@@ -51,8 +51,6 @@ pub struct Setup {
 	pub devices: Vec<DeviceSetup>,
 	/// Threads and the like; the device is each of `devices` in turn.
 	pub options: LoadOptions,
-	/// Where the trajectory of each painting is written, over the one before.
-	pub trajectory: Option<PathBuf>,
 	/// How the work is laid out on each device.
 	pub layout: Layout,
 	/// What is counted.
@@ -79,7 +77,6 @@ impl Setup {
 				memory_limit: u64::MAX,
 			}],
 			options,
-			trajectory: None,
 			layout: Layout::default(),
 			metrics: Arc::default(),
 		}
@@ -160,7 +157,6 @@ fn open_device(
 		labels: labels(&setup.folders),
 		options,
 		shelf,
-		trajectory: setup.trajectory.clone(),
 		metrics: setup.metrics.clone(),
 	});
 	let pipeline = shared.load(0).map_err(|error| match error {
@@ -208,7 +204,8 @@ fn labels(folders: &[ModelFolder]) -> Vec<String> {
 	folders.iter().map(label).collect()
 }
 
-fn device_class(pipeline: &Pipeline) -> DeviceClass {
+/// The kind of device that a pipeline is on, as commitments have it.
+pub fn device_class(pipeline: &Pipeline) -> DeviceClass {
 	match pipeline.device_class() {
 		cuckoo_diffusion::DeviceClass::Cpu => DeviceClass::Cpu,
 		cuckoo_diffusion::DeviceClass::Cuda { major, minor } => DeviceClass::Cuda { major, minor },
@@ -283,11 +280,7 @@ impl Shared {
 	) -> Result<Painting, PaintError> {
 		let leaves = &picture.trajectory.leaves;
 		let hashes: Vec<H256> = leaves.iter().map(|leaf| merkle::leaf_hash(leaf)).collect();
-		if let Some(path) = &self.trajectory {
-			trajectory::write(path, spec, leaves)
-				.map_err(|error| PaintError::Failed(format!("{error:#}")))?;
-		}
-		let parameters = spec::parameters(spec, model);
+		let parameters = parameters(spec, model);
 		let parameters: Vec<(&str, &str)> = parameters
 			.iter()
 			.map(|(name, value)| (*name, value.as_str()))

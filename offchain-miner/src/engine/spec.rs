@@ -74,7 +74,7 @@ pub fn request(spec: &TaskSpec) -> Request {
 
 /// What the PNG says about itself. Nothing but the spec and the model's name: the same task gives
 /// the same bytes.
-pub(super) fn parameters(spec: &TaskSpec, model: &str) -> Vec<(&'static str, String)> {
+pub fn parameters(spec: &TaskSpec, model: &str) -> Vec<(&'static str, String)> {
 	let mut parameters = vec![
 		("Software", "Cuckoo offchain-miner".to_owned()),
 		("prompt", spec.prompt.clone()),
