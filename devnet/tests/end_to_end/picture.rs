@@ -1,9 +1,11 @@
 //! A prompt goes in, a picture comes out, and the proof holds; a lie about it does not.
 
-use crate::support::{on_network, request, Auditor, TASK_TIMEOUT};
+use crate::support::{on_network, request, with_miner_args, Auditor, TASK_TIMEOUT};
 use anyhow::Result;
 use cuckoo_devnet::{evidence, keys::DevKey};
+use futures::future::try_join_all;
 use serde_json::Value;
+use std::collections::BTreeSet;
 use tokio::{
 	io::{AsyncReadExt, AsyncWriteExt},
 	net::{TcpListener, TcpStream},
@@ -59,6 +61,44 @@ async fn a_prompt_becomes_a_picture_and_everybody_can_verify_it() -> Result<()> 
 		}
 		let url = lying_coordinator(app.url().to_owned(), |_| ()).await?;
 		network.verify_draw(&url, task.id, "picture").await?;
+		Ok(())
+	})
+	.await
+}
+
+/// Each task of a batch has a picture of its own, and a commitment that names the batch.
+#[tokio::test]
+async fn tasks_with_prompts_of_their_own_are_made_in_one_run() -> Result<()> {
+	let miners = [DevKey::miner(1)];
+	// Longer than it takes until all four have come.
+	let args = ["--batch", "4", "--batch-wait", "3000"];
+	with_miner_args(&miners, &args, async |network| {
+		let app = network.app()?;
+		let mut auditor = Auditor::new(network).await?;
+		// A new miner gets one task at a time until three of its results stand.
+		let mut alone = BTreeSet::new();
+		for number in 0..3 {
+			let key = format!("alone-{number}");
+			let task = app.submit(request("a red apple", 8), &key).await?;
+			app.wait(task.id, TASK_TIMEOUT).await?;
+			let evidence = auditor.audit(&app, task.id, &key).await?;
+			alone.insert(evidence.result.commitment.engine_profile);
+		}
+		assert_eq!(alone.len(), 1);
+
+		let prompts = ["a red apple", "a fish", "a blue house", "a fox"];
+		let tasks = prompts.map(|prompt| app.submit(request(prompt, 8), prompt));
+		let tasks = try_join_all(tasks).await?;
+		let (mut pictures, mut profiles) = (BTreeSet::new(), BTreeSet::new());
+		for (task, prompt) in tasks.iter().zip(prompts) {
+			app.wait(task.id, TASK_TIMEOUT).await?;
+			let evidence = auditor.audit(&app, task.id, prompt).await?;
+			pictures.insert(evidence.picture);
+			profiles.insert(evidence.result.commitment.engine_profile);
+		}
+		assert_eq!(pictures.len(), prompts.len());
+		assert_eq!(profiles.len(), 1, "one batch of four");
+		assert!(profiles.is_disjoint(&alone));
 		Ok(())
 	})
 	.await

@@ -42,6 +42,18 @@ pub async fn on_network(
 	on_chain("dev", miners, coordinator_args, scenario).await
 }
 
+/// The same with these arguments of the miners.
+pub async fn with_miner_args(
+	miners: &[DevKey],
+	miner_args: &[&str],
+	scenario: impl AsyncFnOnce(&mut Network) -> Result<()>,
+) -> Result<()> {
+	let change = |options: &mut Options| {
+		options.miner_args = miner_args.iter().map(|arg| arg.to_string()).collect();
+	};
+	on(miners, change, scenario).await
+}
+
 /// The same on a chain with eras of 20 seconds and a coordinator that takes money.
 pub async fn on_market(
 	miners: &[DevKey],
@@ -56,11 +68,22 @@ pub async fn on_chain(
 	coordinator_args: &[&str],
 	scenario: impl AsyncFnOnce(&mut Network) -> Result<()>,
 ) -> Result<()> {
+	let change = |options: &mut Options| {
+		options.chain = chain;
+		options.coordinator_args = coordinator_args.iter().map(|arg| arg.to_string()).collect();
+	};
+	on(miners, change, scenario).await
+}
+
+async fn on(
+	miners: &[DevKey],
+	change: impl FnOnce(&mut Options),
+	scenario: impl AsyncFnOnce(&mut Network) -> Result<()>,
+) -> Result<()> {
 	let _turn = turn().await;
 	let start = Instant::now();
 	let mut options = Options::new(model().canonicalize().context("the default model")?)?;
-	options.chain = chain;
-	options.coordinator_args = coordinator_args.iter().map(|arg| arg.to_string()).collect();
+	change(&mut options);
 	options.keep = std::env::var_os("CUCKOO_KEEP").is_some();
 	let mut network = Network::start(options, miners).await?;
 	println!(

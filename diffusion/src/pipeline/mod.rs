@@ -316,9 +316,9 @@ impl Pipeline {
 	}
 
 	/// Makes several pictures at once, which differ in their prompts and seeds only
-	/// ([`Request::goes_with`]); `on_step` is told the place of the picture that it is told of. On a GPU
-	/// that is faster than one after the other. The bits may differ from those of a picture alone: that is
-	/// what [`batch_profile`](Self::batch_profile) is for.
+	/// ([`Request::goes_with`]); `on_step` is told the place of the picture that it is told of. It is faster
+	/// than one after the other. The bits may differ from those of a picture alone: that is what
+	/// [`batch_profile`](Self::batch_profile) is for.
 	///
 	/// A picture that is cancelled, or whose own numbers are no good, leaves the others alone. What ends
 	/// all of them is the outer error.
