@@ -227,6 +227,11 @@ fn open<'a>(
 			limits.width, limits.height
 		)));
 	}
+	// Of three bytes each, which the library takes for granted.
+	let palette = header.palette.as_deref().unwrap_or_default();
+	if !palette.len().is_multiple_of(PIXEL_BYTES as usize) {
+		return Err(Error::Png("has a palette of no whole colours".into()));
+	}
 	let mut text = Vec::new();
 	for chunk in &header.uncompressed_latin1_text {
 		text.push((chunk.keyword.clone(), chunk.text.clone()));

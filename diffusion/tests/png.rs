@@ -132,8 +132,10 @@ proptest! {
 	#[test]
 	fn any_bytes_end_without_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
 		let signed = [b"\x89PNG\r\n\x1a\n".as_slice(), &bytes].concat();
-		let _ = decode(&signed, &Limits::default());
-		let _ = decode(&bytes, &Limits::default());
+		for bytes in [&signed, &bytes] {
+			let _ = decode(bytes, &Limits::default());
+			let _ = decode_any(bytes, &Limits::default());
+		}
 	}
 }
 
@@ -196,4 +198,23 @@ fn pictures_of_any_kind_become_colours() {
 		let is_plain = decode(file, &Limits::default()).is_ok();
 		assert_eq!(is_plain, number == 0, "{number}");
 	}
+}
+
+/// The library that reads PNGs panics at such a one.
+#[test]
+fn a_palette_of_no_whole_colours_is_refused() {
+	use png::{BitDepth, ColorType, Encoder};
+	let mut file = Vec::new();
+	let mut encoder = Encoder::new(&mut file, 2, 1);
+	encoder.set_color(ColorType::Indexed);
+	encoder.set_depth(BitDepth::Eight);
+	encoder.set_palette(vec![9; 4]);
+	encoder.set_trns(vec![0; 2]);
+	let mut writer = encoder.write_header().unwrap();
+	writer.write_image_data(&[1, 0]).unwrap();
+	writer.finish().unwrap();
+	let error = decode_any(&file, &Limits::default())
+		.unwrap_err()
+		.to_string();
+	assert!(error.contains("palette"), "{error}");
 }
