@@ -776,15 +776,7 @@ async fn two_slots_work_on_two_tasks_and_the_metrics_tell() {
 	coordinator.ask_for(1);
 	coordinator.ask_for(2);
 	// Each has begun, and neither is done.
-	coordinator
-		.wait_for("the first step of both", |seen| {
-			(1..=2).all(|task| {
-				seen.progress
-					.iter()
-					.any(|report| report.task.0 == [task; 16] && report.steps_done > 0)
-			})
-		})
-		.await;
+	first_steps(&coordinator, 2).await;
 	assert!(coordinator.lock().seen.submits.is_empty());
 	let watched = Watched {
 		metrics: miner.metrics.clone(),
@@ -882,15 +874,7 @@ async fn one_of_a_batch_is_cancelled_and_the_others_are_delivered() {
 		batch_wait: Duration::from_secs(20),
 	};
 	let miner = Running::start_laid_out(folder.path(), chain, SLOW, trust, 1, layout).await;
-	coordinator
-		.wait_for("the first step of all", |seen| {
-			(1..=3).all(|task| {
-				seen.progress
-					.iter()
-					.any(|report| report.task.0 == [task; 16] && report.steps_done > 0)
-			})
-		})
-		.await;
+	first_steps(&coordinator, 3).await;
 	coordinator.lock().abandon.push(Held {
 		task: second.task,
 		attempt: 0,
@@ -919,15 +903,7 @@ async fn two_devices_work_on_two_tasks_of_one_worker() {
 	let miner = Running::start_laid_out(folder.path(), chain, SLOW * 5, trust, 2, layout).await;
 	coordinator.ask_for(1);
 	coordinator.ask_for(2);
-	coordinator
-		.wait_for("the first step of both", |seen| {
-			(1..=2).all(|task| {
-				seen.progress
-					.iter()
-					.any(|report| report.task.0 == [task; 16] && report.steps_done > 0)
-			})
-		})
-		.await;
+	first_steps(&coordinator, 2).await;
 	assert!(coordinator.lock().seen.submits.is_empty());
 	coordinator
 		.wait_for("both results", |seen| seen.commitments().len() == 2)
@@ -935,6 +911,19 @@ async fn two_devices_work_on_two_tasks_of_one_worker() {
 	miner.settled().await;
 	assert_eq!(coordinator.lock().seen.hellos, 1);
 	assert_eq!(miner.devices.profile().device_name, "2 x test");
+}
+
+/// Waits until the first step of each of the tasks 1 to `last` was reported.
+async fn first_steps(coordinator: &Coordinator, last: u8) {
+	coordinator
+		.wait_for("the first steps", |seen| {
+			(1..=last).all(|task| {
+				seen.progress
+					.iter()
+					.any(|report| report.task.0 == [task; 16] && report.steps_done > 0)
+			})
+		})
+		.await;
 }
 
 /// A plain HTTP GET: status and body.
