@@ -220,14 +220,20 @@ fn measure_all(args: &BenchArgs, ui: &Ui) -> anyhow::Result<()> {
 	let mut speeds = Speeds::read(&data);
 	let mut measured = Vec::new();
 	let paths = args.hold.paths(&args.engine)?;
+	let mut folders: Vec<ModelFolder> = Vec::new();
 	for &device in args.hold.device.devices() {
 		for (number, path) in paths.iter().enumerate() {
-			let folder = ModelFolder::open(path)
-				.with_context(|| format!("the model in {}", path.display()))?;
-			let one = measure(&folder, device, args, ui)
+			// Hashed once, and not for each device.
+			if folders.len() == number {
+				let folder = ModelFolder::open(path)
+					.with_context(|| format!("the model in {}", path.display()))?;
+				folders.push(folder);
+			}
+			let folder = &folders[number];
+			let one = measure(folder, device, args, ui)
 				.with_context(|| format!("the model in {} on {device}", path.display()))?;
 			if !args.json {
-				show(&folder, device, &one, number == 0);
+				show(folder, device, &one, number == 0);
 			}
 			speeds.keep(one.clone());
 			// What was measured stays, whatever the next model does.

@@ -48,14 +48,16 @@ pub(super) fn find<'a>(graph: &Graph<'a>, softmax: usize) -> Option<Attention<'a
 	}
 	let scores = Operand::behind(graph, node.inputs.first()?)?;
 	let product = graph.producer(scores.value)?;
-	let (weights, pooled) = (graph.only_use(softmax)?, &graph.nodes);
-	let is_product = product.is("MatMul") && scores.order == IDENTITY;
-	let pooling = &pooled[weights];
-	// The softmax is the product's left side.
-	if !is_product || !pooling.is("MatMul") || pooling.inputs.first() != node.outputs.first() {
+	if !product.is("MatMul") || scores.order != IDENTITY {
 		return None;
 	}
-	let end = graph.only_use(weights)?;
+	// The softmax is the left side of the product with the values.
+	let pooling = graph.only_use(softmax)?;
+	let end = graph.only_use(pooling)?;
+	let pooling = &graph.nodes[pooling];
+	if !pooling.is("MatMul") || pooling.inputs.first() != node.outputs.first() {
+		return None;
+	}
 	if !graph.nodes[end].is("Transpose") || order(graph, end)? != HEADS_OUTSIDE {
 		return None;
 	}
@@ -78,7 +80,7 @@ pub(super) fn find<'a>(graph: &Graph<'a>, softmax: usize) -> Option<Attention<'a
 		key: key.value,
 		value: value.value,
 		heads,
-		scale: scale(graph, &[&scores, &query, &key])?,
+		scale: scale(graph, &scores, &[&query, &key])?,
 	})
 }
 
@@ -90,8 +92,8 @@ struct Operand<'a> {
 	/// Which of its dimensions each dimension is.
 	order: [usize; 4],
 	factors: Vec<Factor<'a>>,
-	/// Values on the way whose last dimension is that of `value`.
-	alike: Vec<&'a str>,
+	/// The values on the way, `value` included, with the order as it was there.
+	way: Vec<(&'a str, [usize; 4])>,
 }
 
 struct Factor<'a> {
@@ -106,12 +108,10 @@ impl<'a> Operand<'a> {
 			value,
 			order: IDENTITY,
 			factors: Vec::new(),
-			alike: Vec::new(),
+			way: Vec::new(),
 		};
 		for _ in 0..MAX_BETWEEN {
-			if operand.order[3] == 3 {
-				operand.alike.push(operand.value);
-			}
+			operand.way.push((operand.value, operand.order));
 			let Some(index) = graph.producers.get(operand.value).copied() else {
 				return Some(operand);
 			};
@@ -139,6 +139,16 @@ impl<'a> Operand<'a> {
 			}
 		}
 		None
+	}
+}
+
+impl Operand<'_> {
+	/// Whether a value on the way has the last dimension of `value`, a head's size, as its own last.
+	fn ends_in_heads(&self, name: &str) -> bool {
+		self.way.iter().any(|(value, order)| {
+			let is_last = |dimension: usize| order[dimension] == 3 && self.order[dimension] == 3;
+			*value == name && (0..4).any(is_last)
+		})
 	}
 }
 
@@ -179,20 +189,22 @@ fn heads(graph: &Graph<'_>, value: &str) -> Option<i64> {
 	(1..=MAX_HEADS).contains(&heads).then_some(heads)
 }
 
-/// What the products are multiplied with in all: `Some(None)` for one by the root of a head's size.
-fn scale(graph: &Graph<'_>, operands: &[&Operand<'_>]) -> Option<Option<f32>> {
+/// What the products are multiplied with in all: `Some(None)` for one by the root of a head's size. Of
+/// `sides` the last dimension is that size, of the scores it is not.
+fn scale(graph: &Graph<'_>, scores: &Operand<'_>, sides: &[&Operand<'_>]) -> Option<Option<f32>> {
 	/// Sizes of heads to try it on, which is a proof for what exporters write.
 	const SIZES: [i64; 4] = [8, 40, 64, 160];
 	/// Half of fp16's last place: exporters compute it in the graph's precision.
 	const TOLERANCE: f64 = 1.0 / 2048.0;
-	let is_alike = |name: &str| operands.iter().any(|operand| operand.alike.contains(&name));
+	let ends_in_heads = |name: &str| sides.iter().any(|side| side.ends_in_heads(name));
 	let at = |size: i64| -> Option<f64> {
 		let last = LastDimension {
-			of: &is_alike,
+			of: &ends_in_heads,
 			size,
 		};
 		let mut scale = 1.0;
-		for factor in operands.iter().flat_map(|operand| &operand.factors) {
+		let of_sides = sides.iter().flat_map(|side| &side.factors);
+		for factor in scores.factors.iter().chain(of_sides) {
 			let number = values::number(graph, factor.value, &last)?.float();
 			scale *= if factor.divides { 1.0 / number } else { number };
 		}

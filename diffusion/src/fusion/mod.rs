@@ -2,9 +2,9 @@
 //!
 //! PyTorch's exporter writes attention as products, a softmax and transpositions, whose tables of all
 //! places by all places are most of what a large picture needs in memory and much of its time. ONNX
-//! Runtime has an operator for the whole (`MultiHeadAttention` of the domain `com.microsoft`), which
-//! never holds the table (flash attention, Dao et al. 2022, arXiv:2205.14135), on the CPU and on CUDA;
-//! its own optimizer does not recognise what today's exporters write.
+//! Runtime has an operator for the whole (`MultiHeadAttention` of the domain `com.microsoft`), which on
+//! the CPU never holds the table (flash attention, Dao et al. 2022, arXiv:2205.14135); what ONNX Runtime
+//! rewrites by itself at a load does not include it.
 //!
 //! The rewritten graph computes the same up to the last bits of a sum. The model's file and its identity
 //! stay what they are. A graph that is not understood is left alone.

@@ -196,9 +196,34 @@ fn factors_may_stand_anywhere_and_be_computed() {
 		("end", ints(&[i64::MAX])),
 	]);
 	assert_eq!(written.found(), Some((3, None)));
-	// Of another value's shape it is another number.
-	written.node("sizes").1 = vec!["q"];
-	assert_eq!(written.found(), None);
+	written.node("sizes").1 = vec!["k4"];
+	assert_eq!(written.found(), Some((3, None)));
+	// The last dimension of the transposed keys, and of the scores, is the number of places.
+	for other in ["q", "kh", "vh"] {
+		written.node("sizes").1 = vec![other];
+		assert_eq!(written.found(), None, "{other}");
+	}
+	let mut written = Written::new();
+	let of_scores = [
+		("Shape", vec!["scores"], "sizes", vec![]),
+		("Slice", vec!["sizes", "last", "end"], "size", vec![]),
+		(
+			"Cast",
+			vec!["size"],
+			"real",
+			vec![number_attribute("to", 1)],
+		),
+		("Sqrt", vec!["real"], "root", vec![]),
+		("Div", vec!["scores", "root"], "scaled", vec![]),
+	];
+	written.nodes.splice(8..8, of_scores);
+	written.node("weights").1 = vec!["scaled"];
+	written.node("qs").0 = "Identity";
+	written.node("qs").1 = vec!["qh"];
+	written
+		.constants
+		.extend([("last", ints(&[-1])), ("end", ints(&[i64::MAX]))]);
+	assert_eq!(written.found(), None, "by the root of the places");
 }
 
 #[test]

@@ -103,6 +103,11 @@ impl Request {
 			&& *options == other.options
 	}
 
+	/// Whether both show the same.
+	pub(super) fn has_prompts_of(&self, other: &Self) -> bool {
+		self.prompt == other.prompt && self.negative_prompt == other.negative_prompt
+	}
+
 	/// Height and width in pixels.
 	pub(super) fn size(&self) -> [usize; 2] {
 		[self.height, self.width].map(usize::from)
