@@ -85,7 +85,7 @@ pub fn search_paths(explicit: Option<&Path>) -> Vec<PathBuf> {
 	paths.extend(
 		python_packages()
 			.iter()
-			.filter_map(|folder| library_in(folder)),
+			.filter_map(|folder| library_in(&folder.join("onnxruntime").join("capi"))),
 	);
 	paths
 }
@@ -187,7 +187,8 @@ fn log(level: LogLevel, category: &str, location: &str, message: &str) {
 	}
 }
 
-fn data_folder() -> Option<PathBuf> {
+/// The user's folder for what programs keep.
+pub(crate) fn data_folder() -> Option<PathBuf> {
 	let absolute = |name: &str| {
 		env::var_os(name)
 			.map(PathBuf::from)
@@ -212,8 +213,9 @@ fn library_in(folder: &Path) -> Option<PathBuf> {
 		.max()
 }
 
-/// Folders where pip puts the library, of every Python 3 that is there.
-fn python_packages() -> Vec<PathBuf> {
+/// Folders where pip puts packages, of every Python 3 that is there: of the active virtual environment,
+/// the user, the system.
+pub(crate) fn python_packages() -> Vec<PathBuf> {
 	let prefixes = [
 		env::var_os("VIRTUAL_ENV").map(PathBuf::from),
 		env::var_os("HOME").map(|home| PathBuf::from(home).join(".local")),
@@ -237,7 +239,7 @@ fn python_packages() -> Vec<PathBuf> {
 		pythons.sort();
 		for python in pythons {
 			for packages in ["site-packages", "dist-packages"] {
-				folders.push(python.join(packages).join("onnxruntime").join("capi"));
+				folders.push(python.join(packages));
 			}
 		}
 	}

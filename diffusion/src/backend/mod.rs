@@ -143,4 +143,9 @@ pub trait Graph: Send {
 pub trait Backend: Send + Sync {
 	/// Makes the graph of this file ready.
 	fn load(&self, path: &Path) -> Result<Box<dyn Graph>, Error>;
+
+	/// The same, for a graph that runs many times a picture, on inputs of the same sizes.
+	fn load_for_steps(&self, path: &Path) -> Result<Box<dyn Graph>, Error> {
+		self.load(path)
+	}
 }

@@ -134,7 +134,7 @@ impl Piece<'_> {
 /// ONNX' GraphProto.
 struct Graph<'a> {
 	fields: Vec<Field<'a>>,
-	/// In the order of their computing.
+	/// In the file's order.
 	nodes: Vec<Node<'a>>,
 	/// The node that makes a value.
 	producers: HashMap<&'a str, usize>,
@@ -215,16 +215,19 @@ impl<'a> Graph<'a> {
 			.enumerate()
 			.map(|(number, attention)| (attention.end, (number, attention)))
 			.collect();
-		let mut needed: HashSet<&str> = self.outputs.clone();
+		// Not by going through the nodes from the end: some writers put one behind those that use it.
+		let mut needed: Vec<&str> = self.outputs.iter().copied().collect();
 		let mut kept = vec![false; self.nodes.len()];
-		for (index, node) in self.nodes.iter().enumerate().rev() {
-			if !node.outputs.iter().any(|output| needed.contains(output)) {
+		while let Some(value) = needed.pop() {
+			let Some(&index) = self.producers.get(value) else {
+				continue;
+			};
+			if std::mem::replace(&mut kept[index], true) {
 				continue;
 			}
-			kept[index] = true;
 			match by_end.get(&index) {
 				Some((_, it)) => needed.extend([it.query, it.key, it.value]),
-				None => needed.extend(&node.inputs),
+				None => needed.extend(&self.nodes[index].inputs),
 			}
 		}
 		let mut pieces = Vec::with_capacity(self.fields.len());

@@ -132,6 +132,18 @@ fn operators(model: &[u8]) -> Vec<String> {
 		.collect()
 }
 
+/// As ONNX Runtime's optimizer writes what it adds for fp16.
+#[test]
+fn a_node_behind_those_that_use_it_stays() {
+	let mut written = Written::new();
+	written.node("out").1[1] = "late";
+	written
+		.nodes
+		.push(("Identity", vec!["flat"], "late", vec![]));
+	let fused = fuse(&written.bytes()).unwrap().bytes;
+	assert_eq!(operators(&fused).last().unwrap(), "Identity");
+}
+
 #[test]
 fn attention_becomes_one_node_and_the_rest_stays() {
 	let written = Written::new();

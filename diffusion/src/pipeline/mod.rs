@@ -161,7 +161,7 @@ impl Pipeline {
 		let mut encoders = Vec::new();
 		for (component, tokenizer) in folder.tokenizer_configs() {
 			let path = folder.graph(component, device_class);
-			let stage = load(&*backend, path, |_| Some(Role::Main), &[])?;
+			let stage = load(&*backend, path)?;
 			encoders.push(Encoder::new(Tokenizer::load(tokenizer)?, stage));
 		}
 		let mut needed = vec![Role::Main, Role::Timestep, Role::Hidden];
@@ -169,8 +169,14 @@ impl Pipeline {
 			needed.extend([Role::Pooled, Role::TimeIds]);
 		}
 		let graph = |component| folder.graph(component, device_class);
-		let unet = load(&*backend, graph("unet"), unet_role, &needed)?;
-		let decoder = load(&*backend, graph("vae_decoder"), |_| Some(Role::Main), &[])?;
+		let path = graph("unet");
+		let unet = Stage::new(
+			path.clone(),
+			backend.load_for_steps(&path)?,
+			unet_role,
+			&needed,
+		)?;
+		let decoder = load(&*backend, graph("vae_decoder"))?;
 		Ok(Self {
 			folder: folder.clone(),
 			prompts: Prompts {
@@ -819,7 +825,7 @@ impl Pipeline {
 					Some(stage) => stage,
 					None => {
 						tracing::info!("decoding in fp32: the decoder's numbers were not finite");
-						load(&*self.backend, path, |_| Some(Role::Main), &[])?
+						load(&*self.backend, path)?
 					},
 				};
 				decode(self.precise_decoder.insert(stage))
@@ -844,9 +850,10 @@ impl Pipeline {
 					let problem = "this model's folder has no vae_encoder";
 					return Err(Error::request("start", problem));
 				}
-				let role = |_: &crate::backend::Port| Some(Role::Main);
-				let path = self.folder.graph("vae_encoder", self.device_class);
-				load(&*self.backend, path, role, &[])?
+				load(
+					&*self.backend,
+					self.folder.graph("vae_encoder", self.device_class),
+				)?
 			},
 		};
 		let stage = self.vae_encoder.insert(stage);
@@ -861,20 +868,10 @@ struct Sample<'a> {
 	prompts: &'a [Embedding],
 }
 
-/// Loads a component's graph.
-fn load(
-	backend: &dyn Backend,
-	path: PathBuf,
-	role: impl Fn(&crate::backend::Port) -> Option<Role>,
-	needed: &[Role],
-) -> Result<Stage, Error> {
+/// Loads the graph of a component that has one input.
+fn load(backend: &dyn Backend, path: PathBuf) -> Result<Stage, Error> {
 	let graph = backend.load(&path)?;
-	let needed = if needed.is_empty() {
-		&[Role::Main]
-	} else {
-		needed
-	};
-	Stage::new(path, graph, role, needed)
+	Stage::new(path, graph, |_| Some(Role::Main), &[Role::Main])
 }
 
 /// How many numbers tell Stable Diffusion XL of sizes.

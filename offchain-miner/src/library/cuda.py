@@ -32,15 +32,30 @@ except ImportError as error:
     sys.exit(f"{sys.executable} has no {error.name}: {sys.executable} -m pip install {PACKAGES}")
 
 
-def fuse(source, kind):
+def fuse(source, kind, norms=True):
     options = FusionOptions(kind)
     # Flash attention takes the three apart from one another, and so does the CPU.
     options.enable_packed_qkv = options.enable_packed_kv = False
+    options.enable_group_norm = options.enable_skip_group_norm = norms
     try:
-        return optimize_model(str(source), model_type=kind, opt_level=0, optimization_options=options)
+        fused = optimize_model(str(source), model_type=kind, opt_level=0, optimization_options=options)
     except TypeError as error:
         versions = f"numpy {np.__version__}, onnxruntime {onnxruntime.__version__}"
         sys.exit(f"ONNX Runtime's optimizer fails with {versions} ({error}): use {PACKAGES}")
+    if norms and not all(runs_on_cuda(node, fused.model.graph) for node in fused.model.graph.node):
+        return fuse(source, kind, norms=False)
+    return fused
+
+
+def runs_on_cuda(node, graph):
+    """Whether CUDA has a kernel for what the operator is of: its group norms are of an even number of
+    channels a group, and of 512 at most."""
+    if node.op_type not in ("GroupNorm", "SkipGroupNorm"):
+        return True
+    gamma = next(tensor for tensor in graph.initializer if tensor.name == node.input[1])
+    groups = next(a.i for a in node.attribute if a.name == "groups")
+    channels, left = divmod(gamma.dims[0], groups)
+    return left == 0 and channels % 2 == 0 and channels <= 512
 
 
 class Apart:

@@ -6,7 +6,7 @@ mod values;
 pub use bound::Inputs;
 
 use super::{Backend, Graph, Port, Tensor};
-use crate::{fusion, runtime, stop::Interrupt, Device, Error, Stop};
+use crate::{cuda, fusion, runtime, stop::Interrupt, Device, Error, Stop};
 use bound::{Fixed, Kept};
 use ort::{
 	ep::{self, ArenaExtendStrategy, ExecutionProvider},
@@ -106,7 +106,8 @@ impl OnnxRuntime {
 	}
 
 	/// How graphs get their inputs. The default is to hand them over on the CPU, where there is no way to
-	/// save, and to keep them on a GPU.
+	/// save, and to keep them on a GPU. [`Inputs::Fixed`] is for the graph of the steps alone; the others,
+	/// which run once or twice a picture, keep theirs.
 	pub fn inputs(self, inputs: Inputs) -> Self {
 		Self { inputs, ..self }
 	}
@@ -124,7 +125,7 @@ impl OnnxRuntime {
 		}
 	}
 
-	fn builder(&self) -> Result<SessionBuilder, ort::Error> {
+	fn builder(&self, inputs: Inputs) -> Result<SessionBuilder, ort::Error> {
 		let level = if self.optimised {
 			GraphOptimizationLevel::All
 		} else {
@@ -145,7 +146,7 @@ impl OnnxRuntime {
 				.with_conv_algorithm_search(ep::cuda::ConvAlgorithmSearch::Heuristic)
 				.with_tf32(false)
 				.with_arena_extend_strategy(ArenaExtendStrategy::SameAsRequested);
-			if self.inputs == Inputs::Fixed {
+			if inputs == Inputs::Fixed {
 				cuda = cuda.with_cuda_graph(true);
 			}
 			if let Some(limit) = self.memory_limit {
@@ -246,23 +247,57 @@ fn environment() -> Result<&'static ort::environment::Environment, ort::Error> {
 	runtime::environment().map_err(ort::Error::wrap)
 }
 
+/// How ONNX Runtime says that CUDA cannot record a graph: some of its nodes run on the CPU, and are not
+/// about shapes alone.
+const NOT_ALL_ON_GPU: &str = "cannot use the graph capture feature";
+
 impl Backend for OnnxRuntime {
 	fn load(&self, path: &Path) -> Result<Box<dyn Graph>, Error> {
+		let inputs = match self.inputs {
+			Inputs::Fixed => Inputs::Kept,
+			inputs => inputs,
+		};
+		self.load_with(path, inputs)
+	}
+
+	fn load_for_steps(&self, path: &Path) -> Result<Box<dyn Graph>, Error> {
+		match self.load_with(path, self.inputs) {
+			Err(Error::Device { problem, .. })
+				if self.inputs == Inputs::Fixed && problem.contains(NOT_ALL_ON_GPU) =>
+			{
+				tracing::warn!(
+					path = %path.display(),
+					"its steps are not recorded by CUDA, and run as without: some of its nodes run on the CPU"
+				);
+				self.load(path)
+			},
+			loaded => loaded,
+		}
+	}
+}
+
+impl OnnxRuntime {
+	fn load_with(&self, path: &Path, inputs: Inputs) -> Result<Box<dyn Graph>, Error> {
 		// Before any call of `ort`: without a library, `ort` panics.
 		runtime::environment()?;
+		// One that is missing may not be needed by this GPU and graph: then nothing is said of it.
+		let missing = match self.cuda {
+			Some(_) => cuda::load_libraries(),
+			None => Vec::new(),
+		};
 		let failed = |error: ort::Error| match self.cuda {
-			Some(number) if !is_out_of_memory(&error.to_string()) => Error::Device {
-				device: Device::Cuda(number),
-				problem: format!(
-					"{error} (while loading {}); the GPU build of ONNX Runtime needs CUDA 13 and \
-					 cuDNN 9 on the library path",
-					path.display()
-				),
+			Some(number) if !is_out_of_memory(&error.to_string()) => {
+				let mut problem = format!("{error} (while loading {})", path.display());
+				for library in &missing {
+					problem.push_str(&format!("; {library}"));
+				}
+				let device = Device::Cuda(number);
+				Error::Device { device, problem }
 			},
 			_ => graph_error(path, &error),
 		};
 		let session = self
-			.builder()
+			.builder(inputs)
 			.and_then(|builder| commit(builder, path, self.fused))
 			.map_err(failed)?;
 		let run_options = graph_run(NO_GRAPH).map_err(failed)?;
@@ -271,24 +306,22 @@ impl Backend for OnnxRuntime {
 			None => "cpu:0".into(),
 		};
 		// A graph that CUDA has recorded works in the memory that it found.
-		let last_run = if self.gives_back && self.inputs != Inputs::Fixed {
+		let last_run = if self.gives_back && inputs != Inputs::Fixed {
 			let mut options = RunOptions::new().map_err(failed)?;
 			options.set(SHRINK, arena).map_err(failed)?;
 			Arc::new(Run(options))
 		} else {
 			run_options.clone()
 		};
-		let inputs = session.inputs().iter().map(values::port).collect();
-		let outputs = session.outputs().iter().map(values::port).collect();
 		Ok(Box::new(SessionGraph {
 			path: path.into(),
+			inputs: session.inputs().iter().map(values::port).collect(),
+			outputs: session.outputs().iter().map(values::port).collect(),
 			session,
-			inputs,
-			outputs,
 			run_options,
 			last_run,
 			cuda: self.cuda,
-			how: self.inputs,
+			how: inputs,
 			kept: None,
 			fixed: Vec::new(),
 			graphs: 0,

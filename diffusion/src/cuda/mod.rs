@@ -1,13 +1,14 @@
 //! What NVIDIA's driver says about a GPU, asked directly, so that ONNX Runtime's GPU provider need
-//! not be loaded to learn that there is none.
+//! not be loaded to learn that there is none; and the libraries that the provider needs.
 
 #![allow(unsafe_code)] // Calls into the driver's C library; each block says why it is sound.
 
+mod libraries;
+
+pub use libraries::{load_libraries, missing_libraries, search_folders, MissingLibrary};
+
 use libloading::{Library, Symbol};
-use std::{
-	ffi::{c_char, c_int, c_uint, CStr},
-	path::Path,
-};
+use std::ffi::{c_char, c_int, c_uint, CStr};
 
 /// The driver's library; its soname has not changed since CUDA came out.
 const DRIVER: &str = "libcuda.so.1";
@@ -28,67 +29,6 @@ pub struct Gpu {
 	pub major: u8,
 	/// Compute capability after the dot.
 	pub minor: u8,
-}
-
-/// What ONNX Runtime's GPU library loads beside the driver, some of it only at the first convolution:
-/// the file, and what it belongs to.
-const LIBRARIES: [(&str, &str); 8] = [
-	("libcudart.so.13", "CUDA 13's runtime"),
-	("libcublasLt.so.13", "CUDA 13's cuBLAS"),
-	("libcublas.so.13", "CUDA 13's cuBLAS"),
-	("libcurand.so.10", "CUDA 13's cuRAND"),
-	("libcufft.so.12", "CUDA 13's cuFFT"),
-	("libcudnn.so.9", "cuDNN 9"),
-	("libcudnn_graph.so.9", "cuDNN 9"),
-	("libcudnn_cnn.so.9", "cuDNN 9"),
-];
-/// What lies beside ONNX Runtime's library where it is the GPU build.
-const PROVIDERS: [&str; 2] = [
-	"libonnxruntime_providers_shared.so",
-	"libonnxruntime_providers_cuda.so",
-];
-
-/// A library that pictures on a GPU need and that does not load.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct MissingLibrary {
-	/// Its file's name.
-	pub file: String,
-	/// What the system said.
-	pub problem: String,
-	/// What to do.
-	pub fix: String,
-}
-
-/// The libraries that are missing for pictures on a GPU; `runtime` is ONNX Runtime's own, if it was
-/// found. Nothing that is here already is looked at twice, and nothing is run on the GPU.
-pub fn missing_libraries(runtime: Option<&Path>) -> Vec<MissingLibrary> {
-	let mut missing = Vec::new();
-	if let Some(folder) = runtime.and_then(Path::parent) {
-		for file in PROVIDERS.map(|name| folder.join(name)) {
-			if !file.is_file() {
-				missing.push(MissingLibrary {
-					file: file.display().to_string(),
-					problem: "no such file: this is the CPU build of ONNX Runtime".into(),
-					fix: "run scripts/setup --cuda".into(),
-				});
-			}
-		}
-	}
-	for (file, of) in LIBRARIES {
-		// SAFETY: loading a library runs its initialisers. These are NVIDIA's, under the names that
-		// ONNX Runtime loads them by from the same search path; whoever can replace them already runs
-		// code in this account.
-		if let Err(error) = unsafe { Library::new(file) } {
-			missing.push(MissingLibrary {
-				file: file.into(),
-				problem: why(&error),
-				fix: format!(
-					"install {of}, or name its folder in LD_LIBRARY_PATH if it is installed elsewhere"
-				),
-			});
-		}
-	}
-	missing
 }
 
 /// What the system said: the error itself says only which call failed.
