@@ -1,8 +1,8 @@
 //! The engine on a GPU: the work of `scripts/bench-engine --cuda`.
 //!
 //! `bench_cuda all DEFAULT_MODEL MODEL PYTHON BENCH_TORCH_PY DEVICE ROUNDS STEPS SIDE` prints figures;
-//! `bench_cuda serve MODEL DEVICE` is this engine's side, in a process of its own like Python's. With the
-//! device `cpu` all but what NVIDIA's tools say of a card can be tried out.
+//! `bench_cuda serve MODEL DEVICE one-by-one|recorded` is this engine's side, in a process of its own like
+//! Python's. With the device `cpu` all but what NVIDIA's tools say of a card can be tried out.
 
 mod side;
 
@@ -14,7 +14,7 @@ use std::{
 	io::Read,
 	path::Path,
 	process::{Command, Stdio},
-	time::Instant,
+	time::{Duration, Instant},
 };
 
 /// Processes that make the same picture, and how often each does.
@@ -23,8 +23,12 @@ const RUNS: u64 = 3;
 /// Jobs over which memory is to stay flat, and after how many it is looked at first.
 const JOBS: u64 = 200;
 const WARM_JOBS: u64 = 20;
-/// Pictures during which the card is watched.
-const WATCHED: u64 = 10;
+/// How long the card is watched, and how much of that is left out: what NVML says of a moment is of up to a
+/// second before.
+const WATCHED: Duration = Duration::from_secs(20);
+const LEFT_OUT: Duration = Duration::from_secs(2);
+/// How often it is asked.
+const PERIOD: Duration = Duration::from_millis(100);
 /// Seeds of which the GPU's pictures are compared with the CPU's.
 const COMPARED: u64 = 3;
 
@@ -32,7 +36,11 @@ fn main() -> Result<()> {
 	let arguments: Vec<String> = env::args().skip(1).collect();
 	let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
 	match arguments[..] {
-		["serve", model, device] => serve(Path::new(model), device.parse()?),
+		["serve", model, device, how] => serve(
+			Path::new(model),
+			device.parse()?,
+			how == Steps::Recorded.name(),
+		),
 		["all", default, model, python, script, device, rounds, steps, side] => {
 			let me = env::current_exe()?;
 			let me = me.to_str().ok_or("the program's path is not UTF-8")?;
@@ -55,11 +63,30 @@ fn main() -> Result<()> {
 	}
 }
 
-fn serve(model: &Path, device: Device) -> Result<()> {
+/// How this engine's steps run on the GPU.
+#[derive(Clone, Copy)]
+enum Steps {
+	/// Each node is started by itself, as is the default.
+	OneByOne,
+	/// As one graph that CUDA recorded (`--cuda-graphs`), as PyTorch's compiled ones are.
+	Recorded,
+}
+
+impl Steps {
+	fn name(self) -> &'static str {
+		match self {
+			Self::OneByOne => "one-by-one",
+			Self::Recorded => "recorded",
+		}
+	}
+}
+
+fn serve(model: &Path, device: Device, cuda_graphs: bool) -> Result<()> {
 	let begin = Instant::now();
 	let folder = ModelFolder::open(model)?;
 	let options = LoadOptions {
 		device,
+		cuda_graphs,
 		..LoadOptions::default()
 	};
 	let mut pipeline = Pipeline::load(&folder, &options)?;
@@ -79,8 +106,8 @@ struct Bench<'a> {
 }
 
 impl Bench<'_> {
-	fn ours(&self, model: &str, device: &str) -> Result<Side> {
-		Side::start(&[self.me, "serve", model, device])
+	fn ours(&self, model: &str, device: &str, steps: Steps) -> Result<Side> {
+		Side::start(&[self.me, "serve", model, device, steps.name()])
 	}
 
 	fn asked(&self, seed: u64) -> Asked {
@@ -90,7 +117,8 @@ impl Bench<'_> {
 	/// The default model's pictures, which are computed in fp32 on both.
 	fn against_the_cpu(&self, default: &str) -> Result<()> {
 		let folder = ModelFolder::open(Path::new(default))?;
-		let (mut gpu, mut cpu) = (self.ours(default, self.device)?, self.ours(default, "cpu")?);
+		let side = |device| self.ours(default, device, Steps::OneByOne);
+		let (mut gpu, mut cpu) = (side(self.device)?, side("cpu")?);
 		let mut grey = 0;
 		for seed in 0..COMPARED {
 			let asked = Asked::new(&folder, folder.default_size(), folder.default_steps(), seed);
@@ -105,7 +133,7 @@ impl Bench<'_> {
 		let mut first: Option<Vec<u8>> = None;
 		let mut equal = 0.0;
 		for _ in 0..PROCESSES {
-			let mut side = self.ours(self.model, self.device)?;
+			let mut side = self.ours(self.model, self.device, Steps::OneByOne)?;
 			for _ in 0..RUNS {
 				let picture = fs::read(side.make(&asked)?.rgb)?;
 				let same = first.get_or_insert_with(|| picture.clone()) == &picture;
@@ -122,11 +150,8 @@ impl Bench<'_> {
 	}
 
 	fn against_torch(&self, python: &str, script: &str) -> Result<()> {
-		for (name, how) in [
-			("gpu_ratio_eager", "eager"),
-			("gpu_ratio_compiled", "compiled"),
-		] {
-			let mut us = self.ours(self.model, self.device)?;
+		let race = |how, steps| -> Result<(f64, f64)> {
+			let mut us = self.ours(self.model, self.device, steps)?;
 			let mut them = Side::start(&[python, script, self.model, self.device, how])?;
 			// The first pictures warm up; a compiled one is compiled there.
 			for seed in 0..2 {
@@ -141,11 +166,15 @@ impl Bench<'_> {
 				ours.push(1.0 / a);
 			}
 			let of = |values: &[f64]| median(values).unwrap_or(f64::NAN);
-			print(name, of(&ratios), Unit::Ratio)?;
-			if how == "eager" {
-				print("gpu_pictures_per_s", of(&ours), Unit::PerSecond)?;
-			}
-		}
+			Ok((of(&ratios), of(&ours)))
+		};
+		// Like by like: eager PyTorch starts each kernel by itself, compiled PyTorch replays recordings.
+		let (ratio, pictures) = race("eager", Steps::OneByOne)?;
+		print("gpu_ratio_eager", ratio, Unit::Ratio)?;
+		print("gpu_pictures_per_s", pictures, Unit::PerSecond)?;
+		let (ratio, pictures) = race("compiled", Steps::Recorded)?;
+		print("gpu_ratio_compiled", ratio, Unit::Ratio)?;
+		print("gpu_recorded_pictures_per_s", pictures, Unit::PerSecond)?;
 		Ok(())
 	}
 
@@ -154,7 +183,7 @@ impl Bench<'_> {
 			.device
 			.strip_prefix("cuda:")
 			.ok_or("kernels and memory are measured on a GPU only: --device cuda:N")?;
-		let mut side = self.ours(self.model, self.device)?;
+		let mut side = self.ours(self.model, self.device, Steps::OneByOne)?;
 		let mut flat = None;
 		for job in 0..JOBS {
 			side.make(&self.asked(job))?;
@@ -171,14 +200,19 @@ impl Bench<'_> {
 			.args([
 				"--query-gpu=utilization.gpu",
 				"--format=csv,noheader,nounits",
+				"-i",
+				number,
 				"-lms",
-				"100",
 			])
-			.args(["-i", number])
+			.arg(PERIOD.as_millis().to_string())
 			.stdout(Stdio::piped())
 			.spawn()?;
-		for seed in 0..WATCHED {
+		let begin = Instant::now();
+		for seed in 0.. {
 			side.make(&self.asked(seed))?;
+			if begin.elapsed() > WATCHED {
+				break;
+			}
 		}
 		watch.kill()?;
 		let mut said = String::new();
@@ -190,8 +224,11 @@ impl Bench<'_> {
 			.lines()
 			.filter_map(|line| line.trim().parse().ok())
 			.collect();
-		// The first sample is of the time before.
-		let busy = samples.get(1..).unwrap_or_default();
+		let left_out = (LEFT_OUT.as_millis() / PERIOD.as_millis()) as usize;
+		let busy = samples.get(left_out..).unwrap_or_default();
+		if busy.is_empty() {
+			return Err("nvidia-smi gave no samples of the GPU's use".into());
+		}
 		let share = busy.iter().sum::<f64>() / busy.len() as f64 / 100.0;
 		print("gpu_kernel_share", share, Unit::Ratio)?;
 		Ok(())

@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{default_model, reference, reference_json, write};
+use common::{default_model, family, reference, reference_json, write};
 use cuckoo_diffusion::{
 	text::Tokenizer, Control, Device, Error, LoadOptions, Mask, ModelFolder, Options, Pipeline,
 	Request, Scheduler, Start, Stop,
@@ -42,38 +42,6 @@ struct Case {
 struct Tokens {
 	prompt: String,
 	ids: Vec<Vec<u32>>,
-}
-
-fn copy(from: &Path, to: &Path) {
-	fs::create_dir_all(to).unwrap();
-	for entry in fs::read_dir(from).unwrap() {
-		let entry = entry.unwrap();
-		let target = to.join(entry.file_name());
-		if entry.path().is_dir() {
-			copy(&entry.path(), &target);
-		} else {
-			fs::copy(entry.path(), target).unwrap();
-		}
-	}
-}
-
-/// A family's folder, with the vocabulary in it.
-fn family(name: &str, scheduler: Option<&Value>) -> TempDir {
-	let folder = tempfile::tempdir().unwrap();
-	copy(&reference("families").join(name), folder.path());
-	for tokenizer in ["tokenizer", "tokenizer_2"] {
-		if folder.path().join(tokenizer).exists() {
-			for file in ["vocab.json", "merges.txt"] {
-				let from = default_model().join("tokenizer").join(file);
-				fs::copy(from, folder.path().join(tokenizer).join(file)).unwrap();
-			}
-		}
-	}
-	if let Some(scheduler) = scheduler {
-		let text = scheduler.to_string();
-		write(folder.path(), "scheduler/scheduler_config.json", text);
-	}
-	folder
 }
 
 fn load(root: &Path) -> (ModelFolder, Pipeline) {

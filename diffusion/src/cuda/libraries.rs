@@ -8,14 +8,16 @@ use super::why;
 use crate::runtime;
 use libloading::Library;
 use std::{
+	ffi::c_int,
 	path::{Path, PathBuf},
 	sync::{Mutex, PoisonError},
 };
 
+const RUNTIME: &str = "libcudart.so.13";
 /// The files, and what they belong to; what one needs stands above it. The last are loaded by cuDNN when
 /// it wants them, from its own folder or by name.
 const LIBRARIES: [(&str, &str); 11] = [
-	("libcudart.so.13", "CUDA 13's runtime"),
+	(RUNTIME, "CUDA 13's runtime"),
 	("libcublasLt.so.13", "CUDA 13's cuBLAS"),
 	("libcublas.so.13", "CUDA 13's cuBLAS"),
 	("libcurand.so.10", "CUDA 13's cuRAND"),
@@ -93,6 +95,28 @@ pub fn load_libraries() -> Vec<MissingLibrary> {
 		}
 	}
 	missing
+}
+
+/// Makes this GPU the one that the thread's calls are about. ONNX Runtime does it where kernels begin, but not
+/// for all that comes before and after: with a GPU that is lost, those would fail.
+///
+/// What CUDA says of it is not told: the call that it is for will say the same.
+#[allow(unsafe_code)] // Calls CUDA's library.
+pub(crate) fn select(device: u32) {
+	let loaded = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
+	let Some((_, library)) = loaded.iter().find(|(name, _)| *name == RUNTIME) else {
+		return;
+	};
+	// SAFETY: the types are those of cuda_runtime_api.h.
+	unsafe {
+		let set_device = library.get::<unsafe extern "C" fn(c_int) -> c_int>("cudaSetDevice");
+		let last_error = library.get::<unsafe extern "C" fn() -> c_int>("cudaGetLastError");
+		if let (Ok(set_device), Ok(last_error)) = (set_device, last_error) {
+			set_device(c_int::try_from(device).unwrap_or(c_int::MAX));
+			// Of the GPU before: who asks after the first kernel on this one would take it for its own.
+			last_error();
+		}
+	}
 }
 
 /// The library of this name, by the system's loader or of the first of these folders that has it.

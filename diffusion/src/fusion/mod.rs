@@ -45,6 +45,28 @@ pub fn fuse(model: &[u8]) -> Option<Fused> {
 	})
 }
 
+/// Whether most of the model's weights are in fp16.
+pub fn is_half(model: &[u8]) -> bool {
+	/// Of TensorProto's types.
+	const FLOAT16: u64 = 10;
+	let weights = || {
+		let model = Model::read(model)?;
+		let graph = fields(model.graph)?;
+		let weights = graph.iter().filter(|field| field.number == Graph::WEIGHTS);
+		weights
+			.map(|field| proto::tensor_size(field.bytes()?))
+			.collect::<Option<Vec<_>>>()
+	};
+	let (mut half, mut all) = (0_u64, 0_u64);
+	for (kind, size) in weights().unwrap_or_default() {
+		all = all.saturating_add(size);
+		if kind == FLOAT16 {
+			half = half.saturating_add(size);
+		}
+	}
+	half > all / 2
+}
+
 /// The domain of ONNX Runtime's own operators.
 const DOMAIN: &str = "com.microsoft";
 

@@ -214,6 +214,24 @@ pub(super) enum Numbers {
 	Float(Vec<f64>),
 }
 
+/// A tensor's type, and how many numbers it has.
+pub(super) fn tensor_size(message: &[u8]) -> Option<(u64, u64)> {
+	let (mut kind, mut size) = (0, 1_u64);
+	for field in fields(message)? {
+		match (field.number, field.content) {
+			(1, Content::Number(dimension)) => size = size.saturating_mul(dimension),
+			(1, Content::Bytes(mut packed)) => {
+				while !packed.is_empty() {
+					size = size.saturating_mul(varint(&mut packed)?);
+				}
+			},
+			(2, Content::Number(number)) => kind = number,
+			_ => {},
+		}
+	}
+	Some((kind, size))
+}
+
 /// Numbers of a tensor that is read; larger ones are weights.
 const SMALL: usize = 16;
 

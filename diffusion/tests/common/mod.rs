@@ -32,6 +32,39 @@ pub fn reference_json(name: &str) -> Value {
 	serde_json::from_str(&fs::read_to_string(reference(name)).unwrap()).unwrap()
 }
 
+/// Copies a folder and all in it.
+pub fn copy(from: &Path, to: &Path) {
+	fs::create_dir_all(to).unwrap();
+	for entry in fs::read_dir(from).unwrap() {
+		let entry = entry.unwrap();
+		let target = to.join(entry.file_name());
+		if entry.path().is_dir() {
+			copy(&entry.path(), &target);
+		} else {
+			fs::copy(entry.path(), target).unwrap();
+		}
+	}
+}
+
+/// A family's folder, with the vocabulary in it, and with another scheduler if one is given.
+pub fn family(name: &str, scheduler: Option<&Value>) -> TempDir {
+	let folder = tempfile::tempdir().unwrap();
+	copy(&reference("families").join(name), folder.path());
+	for tokenizer in ["tokenizer", "tokenizer_2"] {
+		if folder.path().join(tokenizer).exists() {
+			for file in ["vocab.json", "merges.txt"] {
+				let from = default_model().join("tokenizer").join(file);
+				fs::copy(from, folder.path().join(tokenizer).join(file)).unwrap();
+			}
+		}
+	}
+	if let Some(scheduler) = scheduler {
+		let text = scheduler.to_string();
+		write(folder.path(), "scheduler/scheduler_config.json", text);
+	}
+	folder
+}
+
 /// Sides in pixels of the small model's pictures, and what they must be multiples of.
 pub const SMALL_SIZE: u16 = 16;
 pub const SMALL_MULTIPLE: u16 = 8;

@@ -6,9 +6,13 @@ What it rewrites to runs on CUDA alone. So before the weights become fp16, those
 into plain ones, and both graphs are run on the CPU: one that computes something else is not written.
 Prints one JSON object: how many nodes there are of each new operator, and the largest difference by the
 largest number. Run by `offchain-miner models optimize --cuda`.
+
+With ANY_SIZE=1 in the environment it also writes nodes of sizes that CUDA has no kernels for: the tests have
+small models only.
 """
 
 import json
+import os
 import sys
 import tempfile
 from collections import Counter
@@ -32,30 +36,61 @@ except ImportError as error:
     sys.exit(f"{sys.executable} has no {error.name}: {sys.executable} -m pip install {PACKAGES}")
 
 
-def fuse(source, kind, norms=True):
+def fuse(source, kind, leave=frozenset()):
     options = FusionOptions(kind)
     # Flash attention takes the three apart from one another, and so does the CPU.
     options.enable_packed_qkv = options.enable_packed_kv = False
-    options.enable_group_norm = options.enable_skip_group_norm = norms
+    for operator, switch in SWITCHES.items():
+        setattr(options, switch, operator not in leave)
     try:
         fused = optimize_model(str(source), model_type=kind, opt_level=0, optimization_options=options)
     except TypeError as error:
         versions = f"numpy {np.__version__}, onnxruntime {onnxruntime.__version__}"
         sys.exit(f"ONNX Runtime's optimizer fails with {versions} ({error}): use {PACKAGES}")
-    if norms and not all(runs_on_cuda(node, fused.model.graph) for node in fused.model.graph.node):
-        return fuse(source, kind, norms=False)
-    return fused
+    graph = fused.model.graph
+    without_kernel = {node.op_type for node in graph.node if not runs_on_cuda(node, graph)}
+    return fuse(source, kind, leave | without_kernel) if without_kernel - leave else fused
+
+
+# What the optimizer can be told to leave as it is.
+SWITCHES = {
+    "GroupNorm": "enable_group_norm",
+    "SkipGroupNorm": "enable_skip_group_norm",
+    "BiasSplitGelu": "enable_bias_splitgelu",
+}
 
 
 def runs_on_cuda(node, graph):
-    """Whether CUDA has a kernel for what the operator is of: its group norms are of an even number of
-    channels a group, and of 512 at most."""
-    if node.op_type not in ("GroupNorm", "SkipGroupNorm"):
+    """Whether CUDA has a kernel for the sizes of this node: ONNX Runtime's group norms are of an even number
+    of channels a group, and of 512 at most; its split GELU has the sizes of Stable Diffusion 1, 2, XL and 3."""
+
+    def size(place):
+        return next(tensor.dims[0] for tensor in graph.initializer if tensor.name == node.input[place])
+
+    if os.environ.get("ANY_SIZE") == "1":
         return True
-    gamma = next(tensor for tensor in graph.initializer if tensor.name == node.input[1])
-    groups = next(a.i for a in node.attribute if a.name == "groups")
-    channels, left = divmod(gamma.dims[0], groups)
-    return left == 0 and channels % 2 == 0 and channels <= 512
+    if node.op_type in ("GroupNorm", "SkipGroupNorm"):
+        groups = next(a.i for a in node.attribute if a.name == "groups")
+        channels, left = divmod(size(1), groups)
+        return left == 0 and channels % 2 == 0 and channels <= 512
+    if node.op_type == "BiasSplitGelu":
+        return size(1) in (2560, 5120, 6144, 10240, 12288)
+    return True
+
+
+def exact(graph):
+    """The names of the nodes that make angles of the timestep. In fp16 one of 999 radians is off by 0.25, and
+    the embedding with it. Those without a name are given one."""
+    makers = {output: node for node in graph.node for output in node.output}
+    names, todo = [], [node for node in graph.node if node.op_type in ("Sin", "Cos")]
+    while todo:
+        node = todo.pop()
+        if node.op_type == "Shape" or node.name in names:
+            continue
+        node.name = node.name or f"exact_{node.output[0]}"
+        names.append(node.name)
+        todo += [makers[value] for value in node.input if value in makers]
+    return names
 
 
 class Apart:
@@ -211,7 +246,10 @@ def main():
         # Its CPU would compute in fp32; and of norms the optimizer finds only those in fp32.
         sys.exit("the graph is in fp16 already: start from the model in fp32")
     worst = check(source, optimizer.model)
-    optimizer.convert_float_to_float16(keep_io_types=False)
+    # Of what goes in, a timestep of 999 or between two whole ones has no place in fp16 either.
+    optimizer.convert_float_to_float16(
+        keep_io_types=["timestep"], node_block_list=exact(optimizer.model.graph)
+    )
     save(optimizer.model, target)
     print(json.dumps({"operators": operators, "difference": worst}))
 

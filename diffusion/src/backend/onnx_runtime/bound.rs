@@ -10,7 +10,11 @@ use ort::{
 	session::{IoBinding, Session},
 	value::DynTensor,
 };
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+	collections::BTreeMap,
+	sync::Arc,
+	thread::{self, ThreadId},
+};
 
 /// How a graph gets its inputs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -20,8 +24,9 @@ pub enum Inputs {
 	/// One that is the same as in the run before stays on the device, such as a prompt's embedding over
 	/// the steps.
 	Kept,
-	/// Inputs and outputs have addresses of their own for each set of shapes, the first few of them. On a
-	/// GPU, CUDA records such a run as a graph, and replays it from then on. All nodes must run there.
+	/// Inputs and outputs have addresses of their own while their shapes are those of the run before. On a
+	/// GPU, CUDA records such a run as a graph, and replays it from then on. All nodes must run there, and
+	/// nothing else may run on the GPU while it is recorded.
 	Fixed,
 }
 
@@ -74,6 +79,8 @@ impl Kept {
 
 /// Runs of one set of shapes.
 pub(super) struct Fixed {
+	/// ONNX Runtime has recordings of each thread.
+	thread: ThreadId,
 	binding: IoBinding,
 	inputs: Vec<FixedInput>,
 	outputs: Vec<FixedOutput>,
@@ -133,6 +140,7 @@ impl Fixed {
 			});
 		}
 		Ok(Self {
+			thread: thread::current().id(),
 			binding,
 			inputs: fixed_inputs,
 			outputs: fixed_outputs,
@@ -153,7 +161,8 @@ impl Fixed {
 				&& fixed.content.element() == tensor.element()
 		};
 		let outputs = self.outputs.iter().map(|output| output.name.as_str());
-		self.inputs.len() == inputs.len()
+		self.thread == thread::current().id()
+			&& self.inputs.len() == inputs.len()
 			&& self.inputs.iter().zip(inputs).all(same)
 			&& outputs.eq(names.iter().copied())
 	}

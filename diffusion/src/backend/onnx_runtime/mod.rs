@@ -1,6 +1,7 @@
 //! Graphs on ONNX Runtime, on the CPU or one CUDA device.
 
 mod bound;
+mod lost;
 mod values;
 
 pub use bound::Inputs;
@@ -8,6 +9,7 @@ pub use bound::Inputs;
 use super::{Backend, Graph, Port, Tensor};
 use crate::{cuda, fusion, runtime, stop::Interrupt, Device, Error, Stop};
 use bound::{Fixed, Kept};
+use lost::OnDevice;
 use ort::{
 	ep::{self, ArenaExtendStrategy, ExecutionProvider},
 	session::{
@@ -43,8 +45,9 @@ const SHRINK: &str = "memory.enable_memory_arena_shrinkage";
 /// Which recorded graph a run is: counted from 1, or this for none.
 const GRAPH: &str = "gpu_graph_id";
 const NO_GRAPH: i32 = -1;
-/// Sets of shapes with addresses of their own; further ones are handed over. Each takes memory.
-const MAX_FIXED: i32 = 4;
+/// Recordings of one graph; further sets of shapes run unrecorded. CUDA keeps each until the graph is let
+/// go of.
+const MAX_RECORDED: i32 = 8;
 
 impl OnnxRuntime {
 	/// On the CPU, with this many threads a graph; 0 for one a physical core.
@@ -125,7 +128,7 @@ impl OnnxRuntime {
 		}
 	}
 
-	fn builder(&self, inputs: Inputs) -> Result<SessionBuilder, ort::Error> {
+	fn builder(&self, inputs: Inputs, half: bool) -> Result<SessionBuilder, ort::Error> {
 		let level = if self.optimised {
 			GraphOptimizationLevel::All
 		} else {
@@ -141,10 +144,14 @@ impl OnnxRuntime {
 		if let Some(number) = self.cuda {
 			let mut cuda = ep::CUDA::default()
 				.with_device_id(i32::try_from(number).unwrap_or(i32::MAX))
-				// Exhaustive search picks by measured time: another algorithm, and other sums, in
-				// every session. The default is many times slower.
+				// The same algorithm in each session, by cuDNN's best guess. The default is its last
+				// resort, many times slower.
 				.with_conv_algorithm_search(ep::cuda::ConvAlgorithmSearch::Heuristic)
-				.with_tf32(false)
+				// One kernel instead of two.
+				.with_fuse_conv_bias(true)
+				// Fp32 would be rounded to 10 bits. Without it, convolutions in fp16 get no tensor
+				// cores either, which round nothing there.
+				.with_tf32(half)
 				.with_arena_extend_strategy(ArenaExtendStrategy::SameAsRequested);
 			if inputs == Inputs::Fixed {
 				cuda = cuda.with_cuda_graph(true);
@@ -198,7 +205,8 @@ pub fn write_optimised(from: &Path, to: &Path) -> Result<(), Error> {
 					"1024",
 				)?;
 		}
-		commit(builder, from, true).map(drop)
+		let graph = Source::read(from, true).map_err(ort::Error::wrap)?;
+		commit(builder, from, graph.fused).map(drop)
 	};
 	write().map_err(|error| Error::Graph {
 		path: from.into(),
@@ -212,16 +220,38 @@ const WEIGHTS_FOLDER: &str = "session.model_external_initializers_file_folder_pa
 /// The largest message of protobuf: what has more is ONNX Runtime's to refuse, unread.
 const MAX_MESSAGE: u64 = i32::MAX as u64;
 
-/// The session of the graph in this file, fused if that is wanted and it has what can be.
-fn commit(mut builder: SessionBuilder, path: &Path, fused: bool) -> ort::Result<Session> {
-	let rewritten = || -> std::io::Result<Option<fusion::Fused>> {
-		if !fused || std::fs::metadata(path)?.len() > MAX_MESSAGE {
-			return Ok(None);
+/// What is to be known of a graph's file before it is loaded.
+struct Source {
+	/// Whether its weights are in fp16.
+	half: bool,
+	/// The graph with its attention fused, if that is wanted and it has what can be.
+	fused: Option<fusion::Fused>,
+}
+
+impl Source {
+	/// The file is gone from memory at the end: a model can be half of it.
+	fn read(path: &Path, fused: bool) -> std::io::Result<Self> {
+		if std::fs::metadata(path)?.len() > MAX_MESSAGE {
+			return Ok(Self {
+				half: false,
+				fused: None,
+			});
 		}
-		// Gone before ONNX Runtime begins: a model can be half of the memory.
-		Ok(fusion::fuse(&std::fs::read(path)?))
-	};
-	let Some(rewritten) = rewritten().map_err(ort::Error::wrap)? else {
+		let bytes = std::fs::read(path)?;
+		Ok(Self {
+			half: fusion::is_half(&bytes),
+			fused: fused.then(|| fusion::fuse(&bytes)).flatten(),
+		})
+	}
+}
+
+/// The session of the graph in this file, or of the same graph fused.
+fn commit(
+	mut builder: SessionBuilder,
+	path: &Path,
+	fused: Option<fusion::Fused>,
+) -> ort::Result<Session> {
+	let Some(rewritten) = fused else {
 		return builder.commit_from_file(path);
 	};
 	let folder = path.parent().unwrap_or(Path::new("."));
@@ -229,8 +259,13 @@ fn commit(mut builder: SessionBuilder, path: &Path, fused: bool) -> ort::Result<
 		.clone()
 		.with_config_entry(WEIGHTS_FOLDER, folder.to_string_lossy())?
 		.commit_from_memory(&rewritten.bytes);
+	let not_the_graph = |problem: &str| {
+		is_out_of_memory(problem)
+			|| problem.contains(NOT_ALL_ON_GPU)
+			|| problem.contains("CUDA failure")
+	};
 	match fused {
-		Err(error) if !is_out_of_memory(&error.to_string()) => {
+		Err(error) if !not_the_graph(&error.to_string()) => {
 			tracing::warn!(path = %path.display(), %error, "its attention is not fused");
 			builder.commit_from_file(path)
 		},
@@ -280,14 +315,21 @@ impl OnnxRuntime {
 	fn load_with(&self, path: &Path, inputs: Inputs) -> Result<Box<dyn Graph>, Error> {
 		// Before any call of `ort`: without a library, `ort` panics.
 		runtime::environment()?;
-		// One that is missing may not be needed by this GPU and graph: then nothing is said of it.
-		let missing = match self.cuda {
-			Some(_) => cuda::load_libraries(),
-			None => Vec::new(),
-		};
+		if let Some((number, problem)) = self.cuda.and_then(|it| Some((it, lost::why(it)?))) {
+			let device = Device::Cuda(number);
+			return Err(Error::Device { device, problem });
+		}
+		let mut missing = Vec::new();
+		if let Some(number) = self.cuda {
+			// One that is missing may not be needed by this GPU and graph: then nothing is said of it.
+			missing = cuda::load_libraries();
+			cuda::select(number);
+		}
 		let failed = |error: ort::Error| match self.cuda {
 			Some(number) if !is_out_of_memory(&error.to_string()) => {
-				let mut problem = format!("{error} (while loading {})", path.display());
+				let mut problem = error.to_string();
+				lost::note(number, &problem);
+				problem.push_str(&format!(" (while loading {})", path.display()));
 				for library in &missing {
 					problem.push_str(&format!("; {library}"));
 				}
@@ -296,9 +338,13 @@ impl OnnxRuntime {
 			},
 			_ => graph_error(path, &error),
 		};
+		let source = Source::read(path, self.fused).map_err(|source| Error::Read {
+			path: path.into(),
+			source,
+		})?;
 		let session = self
-			.builder(inputs)
-			.and_then(|builder| commit(builder, path, self.fused))
+			.builder(inputs, source.half)
+			.and_then(|builder| commit(builder, path, source.fused))
 			.map_err(failed)?;
 		let run_options = graph_run(NO_GRAPH).map_err(failed)?;
 		let arena = match self.cuda {
@@ -317,21 +363,21 @@ impl OnnxRuntime {
 			path: path.into(),
 			inputs: session.inputs().iter().map(values::port).collect(),
 			outputs: session.outputs().iter().map(values::port).collect(),
-			session,
+			session: OnDevice::new(self.cuda, session),
 			run_options,
 			last_run,
 			cuda: self.cuda,
 			how: inputs,
-			kept: None,
-			fixed: Vec::new(),
-			graphs: 0,
+			kept: OnDevice::new(self.cuda, None),
+			fixed: OnDevice::new(self.cuda, None),
+			recorded: 0,
 		}))
 	}
 }
 
 struct SessionGraph {
 	path: PathBuf,
-	session: Session,
+	session: OnDevice<Session>,
 	inputs: Vec<Port>,
 	outputs: Vec<Port>,
 	run_options: Arc<Run>,
@@ -339,10 +385,12 @@ struct SessionGraph {
 	last_run: Arc<Run>,
 	cuda: Option<u32>,
 	how: Inputs,
-	kept: Option<Kept>,
-	fixed: Vec<Fixed>,
-	/// Sets of shapes that have been given addresses.
-	graphs: i32,
+	kept: OnDevice<Option<Kept>>,
+	/// The recording in use. It is let go of before any other run: that one works in the memory that the
+	/// recording was made in, and what a recorded copy reads there would be another's.
+	fixed: OnDevice<Option<Fixed>>,
+	/// Recordings that were made.
+	recorded: i32,
 }
 
 /// The handle of runs that are this graph.
@@ -377,7 +425,7 @@ impl SessionGraph {
 				None => Kept::new(&self.session)?,
 			};
 			let outputs = kept.run(&mut self.session, run, inputs, names)?;
-			self.kept = Some(kept);
+			*self.kept = Some(kept);
 			return Ok(outputs);
 		}
 		let values = inputs
@@ -388,13 +436,12 @@ impl SessionGraph {
 			let outputs = self.session.run_with_options(values, &run.0)?;
 			values::all(&outputs, names)?
 		};
-		if self.how == Inputs::Fixed && self.graphs < MAX_FIXED {
+		if self.how == Inputs::Fixed && self.recorded < MAX_RECORDED {
 			// Now the outputs' shapes are known.
-			self.graphs += 1;
-			let run = graph_run(self.graphs)?;
+			self.recorded += 1;
+			let run = graph_run(self.recorded)?;
 			let like = names.iter().copied().zip(outputs.clone()).collect();
-			let fixed = Fixed::new(&self.session, self.cuda, inputs, like, run)?;
-			self.fixed.push(fixed);
+			*self.fixed = Some(Fixed::new(&self.session, self.cuda, inputs, like, run)?);
 		}
 		Ok(outputs)
 	}
@@ -406,26 +453,42 @@ impl SessionGraph {
 		outputs: &[&str],
 		stop: &Stop,
 	) -> Result<Vec<Tensor>, Error> {
-		let place = self
+		if let Some(number) = self.cuda {
+			cuda::select(number);
+		}
+		let fixed = self
 			.fixed
-			.iter()
-			.position(|fixed| fixed.fits(inputs, outputs));
-		let run = place.map_or(run, |place| self.fixed[place].handle());
-		let (result, stopped) = stop.during(run.clone(), || match place {
-			Some(place) => self.fixed[place].run(&mut self.session, inputs),
+			.take()
+			.filter(|fixed| fixed.fits(inputs, outputs));
+		let run = fixed.as_ref().map_or(run, Fixed::handle);
+		let (result, stopped) = stop.during(run.clone(), || match fixed {
+			Some(mut fixed) => {
+				let outputs = fixed.run(&mut self.session, inputs)?;
+				// After an error, or a stop, a recording can be half of one.
+				*self.fixed = Some(fixed);
+				Ok(outputs)
+			},
 			None => self.try_run(&run, inputs, outputs),
 		});
-		// One that was stopped can be used again.
-		if let (Some(place), Some(Err(_)), false) = (place, &result, stopped) {
-			self.fixed.swap_remove(place);
-		}
-		let failed = |error: ort::Error| graph_error(&self.path, &error);
 		if stopped {
 			// The handle keeps saying so until it is told otherwise.
-			run.0.unterminate().map_err(failed)?;
+			run.0.unterminate().map_err(|error| self.failed(&error))?;
 			return Err(Error::Cancelled);
 		}
-		result.unwrap_or(Ok(Vec::new())).map_err(failed)
+		result
+			.unwrap_or(Ok(Vec::new()))
+			.map_err(|error| self.failed(&error))
+	}
+
+	fn failed(&self, error: &ort::Error) -> Error {
+		if let Some(number) = self.cuda {
+			lost::note(number, &error.to_string());
+			if let Some(problem) = lost::why(number) {
+				let device = Device::Cuda(number);
+				return Error::Device { device, problem };
+			}
+		}
+		graph_error(&self.path, error)
 	}
 }
 
@@ -469,16 +532,18 @@ fn graph_error(path: &Path, error: &ort::Error) -> Error {
 /// Whether what ONNX Runtime or CUDA's libraries said is that memory ran out: they have no error of one
 /// kind for it.
 fn is_out_of_memory(problem: &str) -> bool {
-	const SIGNS: [&str; 6] = [
+	const SIGNS: [&str; 8] = [
 		// ONNX Runtime's arena.
 		"Failed to allocate memory",
 		"Available memory of",
 		// The CPU's allocator.
 		"bad_alloc",
 		"bad allocation",
-		// CUDA's runtime; cuBLAS and cuDNN.
+		// CUDA's runtime; cuBLAS of CUDA 13 and before; cuDNN.
 		"out of memory",
+		"resource allocation failed",
 		"_ALLOC_FAILED",
+		"ALLOCATION_FAILED",
 	];
 	SIGNS.iter().any(|sign| problem.contains(sign))
 }
@@ -496,7 +561,9 @@ mod tests {
 			"Available memory of 12 is smaller than requested bytes of 4096",
 			"CUDA failure 2: out of memory ; GPU=0 ; hostname=a ; expr=cudaMalloc((void**)&p, size);",
 			"CUBLAS failure 3: CUBLAS_STATUS_ALLOC_FAILED ; GPU=0",
+			"CUBLAS failure 3: the resource allocation failed ; GPU=0",
 			"CUDNN failure 4: CUDNN_STATUS_ALLOC_FAILED ; GPU=0",
+			"CUDNN failure 4004: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED ; GPU=0",
 			"Non-zero status code returned while running Add node. Status Message: std::bad_alloc",
 		] {
 			assert!(is_out_of_memory(problem), "{problem}");
