@@ -153,6 +153,15 @@ impl ChainClient {
 		block_ref(header.number, hash)
 	}
 
+	/// The hash of the block with this number, if the node's chain has come so far.
+	pub async fn block_hash(&self, number: BlockNumber) -> Result<Option<H256>, Error> {
+		let hash = self.rpc.chain_get_block_hash(Some(number.into())).await;
+		hash.map_err(|error| Error::Read {
+			what: "a block's hash",
+			reason: error.to_string(),
+		})
+	}
+
 	/// The whole registry at a block, which the node must still have the state of.
 	pub async fn registry_at(&self, block_hash: H256) -> Result<Registry, Error> {
 		let snapshot = self.snapshot_at(block_hash).await?;

@@ -37,6 +37,7 @@ mod durable;
 pub mod engine;
 pub mod fleet;
 pub mod generate;
+mod interrupt;
 pub mod library;
 pub mod link;
 pub mod memory;

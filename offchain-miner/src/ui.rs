@@ -74,6 +74,10 @@ impl Ui {
 
 	/// A bar that counts steps.
 	pub fn steps(&self, label: String, steps: u16) -> ProgressBar {
+		if !self.on_terminal {
+			// Those that end are let go of when the others are drawn: never, here.
+			return ProgressBar::hidden();
+		}
 		let bar = self.bars.add(ProgressBar::new(u64::from(steps)));
 		// The template is a constant; without it the bar has the default look.
 		if let Ok(style) = ProgressStyle::with_template(BAR) {
@@ -211,6 +215,11 @@ fn share(weight: u128, total: u128) -> String {
 mod tests {
 	use super::*;
 	use cuckoo_coordinator_api::Amount;
+	use indicatif::TermLike;
+	use std::sync::{
+		atomic::{AtomicUsize, Ordering},
+		Arc,
+	};
 
 	#[test]
 	fn a_standing_reads_as_a_sentence() {
@@ -252,6 +261,64 @@ mod tests {
 		assert!(!lines.due(3, 50, at(19)));
 		assert!(lines.due(9, 50, at(20)));
 		assert!(!lines.due(50, 50, at(60)), "the end has its own line");
+	}
+
+	/// Counts what is drawn.
+	#[derive(Clone, Debug, Default)]
+	struct Screen(Arc<AtomicUsize>);
+
+	impl Screen {
+		fn drawn(&self) -> io::Result<()> {
+			self.0.fetch_add(1, Ordering::SeqCst);
+			Ok(())
+		}
+	}
+
+	impl TermLike for Screen {
+		fn width(&self) -> u16 {
+			80
+		}
+		fn move_cursor_up(&self, _: usize) -> io::Result<()> {
+			Ok(())
+		}
+		fn move_cursor_down(&self, _: usize) -> io::Result<()> {
+			Ok(())
+		}
+		fn move_cursor_right(&self, _: usize) -> io::Result<()> {
+			Ok(())
+		}
+		fn move_cursor_left(&self, _: usize) -> io::Result<()> {
+			Ok(())
+		}
+		fn write_line(&self, _: &str) -> io::Result<()> {
+			self.drawn()
+		}
+		fn write_str(&self, _: &str) -> io::Result<()> {
+			self.drawn()
+		}
+		fn clear_line(&self) -> io::Result<()> {
+			Ok(())
+		}
+		fn flush(&self) -> io::Result<()> {
+			Ok(())
+		}
+	}
+
+	/// A bar that the others know of would be drawn with them, and stay with them.
+	#[test]
+	fn without_a_terminal_no_bar_is_kept() {
+		for on_terminal in [true, false] {
+			let screen = Screen::default();
+			let target = ProgressDrawTarget::term_like(Box::new(screen.clone()));
+			let ui = Ui {
+				bars: MultiProgress::with_draw_target(target),
+				on_terminal,
+			};
+			let mut progress = ui.progress("a task".into(), 8);
+			progress.bar.tick();
+			progress.at(4);
+			assert_eq!(screen.0.load(Ordering::SeqCst) > 0, on_terminal);
+		}
 	}
 
 	#[test]

@@ -4,7 +4,7 @@ mod ask;
 
 use crate::{
 	cli::{DeviceArg, EngineArgs},
-	engine, trajectory,
+	engine, interrupt, trajectory,
 	ui::{printable, Ui},
 };
 use anyhow::{bail, ensure, Context};
@@ -17,12 +17,13 @@ use cuckoo_diffusion::{
 use cuckoo_primitives::{merkle, H256};
 use serde_json::json;
 use std::{
-	fs,
+	fs::{self, File},
 	path::{Path, PathBuf},
 	str::FromStr,
+	sync::Arc,
 	time::{Duration, Instant},
 };
-use tokio::{select, signal, task};
+use tokio::task;
 
 /// Options of `generate`.
 #[derive(Clone, Debug, Args)]
@@ -125,17 +126,90 @@ impl FromStr for Size {
 	}
 }
 
-/// Makes the pictures and writes them; Ctrl-C ends it within a step.
+/// Makes the pictures and writes them; Ctrl-C ends it within a step, and a second one at once.
 pub async fn command(args: GenerateArgs, ui: Ui) -> anyhow::Result<()> {
-	let stop = Stop::new();
-	let switch = stop.clone();
-	let mut making = task::spawn_blocking(move || make(&args, &ui, &switch));
-	select! {
-		made = &mut making => return made?,
-		interrupted = signal::ctrl_c() => interrupted?,
+	let (stop, files) = (Stop::new(), Arc::new(Files::begin(&args)?));
+	let (switch, written) = (stop.clone(), files.clone());
+	let making = task::spawn_blocking(move || make(&args, &written, &ui, &switch));
+	let made = interrupt::finished(making, &stop).await;
+	// The thread may still be at work, and then ends with the process.
+	files.sweep();
+	made
+}
+
+/// The files that are written. They are begun before the first step, so that one that cannot be written is known
+/// then; what is not finished goes away.
+struct Files {
+	pictures: Vec<Begun>,
+	trajectory: Option<Begun>,
+}
+
+impl Files {
+	fn begin(args: &GenerateArgs) -> anyhow::Result<Self> {
+		if let Some(preview) = &args.preview {
+			Begun::at(preview)?;
+		}
+		let count = args.count.into();
+		Ok(Self {
+			pictures: (0..count)
+				.map(|number| Begun::at(&numbered(&args.out, number, count)))
+				.collect::<anyhow::Result<_>>()?,
+			trajectory: args.trajectory.as_deref().map(Begun::at).transpose()?,
+		})
 	}
-	stop.stop();
-	making.await?
+
+	fn sweep(&self) {
+		self.pictures
+			.iter()
+			.chain(&self.trajectory)
+			.for_each(Begun::sweep);
+	}
+}
+
+/// A file that is begun beside its place.
+struct Begun {
+	place: PathBuf,
+	beside: PathBuf,
+}
+
+impl Begun {
+	fn at(place: &Path) -> anyhow::Result<Self> {
+		ensure!(
+			!place.is_dir(),
+			"cannot write {}: it is a folder",
+			place.display()
+		);
+		let mut beside = place.as_os_str().to_owned();
+		beside.push(".part");
+		let begun = Self {
+			place: place.to_owned(),
+			beside: beside.into(),
+		};
+		File::create(&begun.beside).with_context(|| begun.unwritten())?;
+		Ok(begun)
+	}
+
+	/// Whole or not at all.
+	fn finish(&self, content: &[u8]) -> anyhow::Result<()> {
+		let written = fs::write(&self.beside, content);
+		let placed = written.and_then(|()| fs::rename(&self.beside, &self.place));
+		placed.with_context(|| self.unwritten())
+	}
+
+	fn unwritten(&self) -> String {
+		format!("cannot write {}", self.place.display())
+	}
+
+	/// What is finished is there no more.
+	fn sweep(&self) {
+		let _ = fs::remove_file(&self.beside);
+	}
+}
+
+impl Drop for Begun {
+	fn drop(&mut self) {
+		self.sweep();
+	}
 }
 
 /// A picture that was made and written.
@@ -147,7 +221,7 @@ struct Made {
 	trajectory_root: H256,
 }
 
-fn make(args: &GenerateArgs, ui: &Ui, stop: &Stop) -> anyhow::Result<()> {
+fn make(args: &GenerateArgs, files: &Files, ui: &Ui, stop: &Stop) -> anyhow::Result<()> {
 	ensure!(
 		args.trajectory.is_none() || args.count == 1,
 		"--trajectory is of one picture: leave out --count"
@@ -189,14 +263,13 @@ fn make(args: &GenerateArgs, ui: &Ui, stop: &Stop) -> anyhow::Result<()> {
 		return Err(error);
 	}
 	let mut made = Vec::new();
-	let count = all.len();
-	for (number, (asked, picture)) in all.into_iter().zip(pictures.map_err(told)?).enumerate() {
+	let all = all.into_iter().zip(&files.pictures);
+	for ((asked, file), picture) in all.zip(pictures.map_err(told)?) {
 		let picture = picture.map_err(told)?;
-		let out = numbered(&args.out, number, count);
-		if let Some(path) = &args.trajectory {
-			trajectory::write(path, &asked.spec, &picture.trajectory.leaves)?;
+		if let Some(Begun { place, .. }) = &files.trajectory {
+			trajectory::write(place, &asked.spec, &picture.trajectory.leaves)?;
 		}
-		made.push(finish(out, asked, folder.name(), &picture)?);
+		made.push(finish(file, asked, folder.name(), &picture)?);
 	}
 	report(args.json, &made, folder.name(), &pipeline, elapsed);
 	Ok(())
@@ -211,18 +284,18 @@ fn told(error: Error) -> anyhow::Error {
 }
 
 /// Writes a picture to its file.
-fn finish(out: PathBuf, asked: Asked, model: &str, picture: &Picture) -> anyhow::Result<Made> {
+fn finish(out: &Begun, asked: Asked, model: &str, picture: &Picture) -> anyhow::Result<Made> {
 	let parameters = asked.parameters(model);
 	let parameters: Vec<(&str, &str)> = parameters
 		.iter()
 		.map(|(name, value)| (*name, value.as_str()))
 		.collect();
 	let file = png::encode(picture, &parameters)?;
-	write(&out, &file)?;
+	out.finish(&file)?;
 	let leaves = picture.trajectory.leaves.iter();
 	let leaves: Vec<H256> = leaves.map(|leaf| merkle::leaf_hash(leaf)).collect();
 	Ok(Made {
-		out,
+		out: out.place.clone(),
 		asked,
 		bytes: file.len(),
 		output: H256(*blake3::hash(&file).as_bytes()),
@@ -245,19 +318,8 @@ fn numbered(out: &Path, number: usize, count: usize) -> PathBuf {
 }
 
 fn write_preview(path: &Path, preview: &Preview) -> anyhow::Result<()> {
-	write(
-		path,
-		&png::encode_rgb(preview.width, preview.height, &preview.rgb, &[])?,
-	)
-}
-
-/// Whole or not at all.
-fn write(path: &Path, png: &[u8]) -> anyhow::Result<()> {
-	let mut beside = path.as_os_str().to_owned();
-	beside.push(".part");
-	let beside = PathBuf::from(beside);
-	fs::write(&beside, png).with_context(|| format!("cannot write {}", beside.display()))?;
-	fs::rename(&beside, path).with_context(|| format!("cannot write {}", path.display()))
+	let png = png::encode_rgb(preview.width, preview.height, &preview.rgb, &[])?;
+	Begun::at(path)?.finish(&png)
 }
 
 fn report(as_json: bool, made: &[Made], model: &str, pipeline: &Pipeline, elapsed: Duration) {

@@ -76,7 +76,58 @@ fn generate(folder: &Path, line: &[&str]) -> anyhow::Result<()> {
 		"4",
 	];
 	let line: Vec<&str> = out.iter().chain(line).copied().collect();
-	make(&args(&line), &Ui::new(), &Stop::new())
+	run(&args(&line), &Stop::new())
+}
+
+fn run(args: &GenerateArgs, stop: &Stop) -> anyhow::Result<()> {
+	make(args, &Files::begin(args)?, &Ui::new(), stop)
+}
+
+fn names(folder: &Path) -> Vec<String> {
+	let entries = fs::read_dir(folder).unwrap();
+	let mut names: Vec<String> = entries
+		.map(|entry| entry.unwrap().file_name().into_string().unwrap())
+		.collect();
+	names.sort();
+	names
+}
+
+/// With the switch turned nothing is made: what is told then was known before.
+#[test]
+fn a_file_that_cannot_be_written_is_known_before_anything_is_made() {
+	let folder = tempfile::tempdir().unwrap();
+	let at = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+	fs::create_dir(at("is-a-folder")).unwrap();
+	let stopped = Stop::new();
+	stopped.stop();
+	let told = |line: &[&str]| format!("{:#}", run(&args(line), &stopped).unwrap_err());
+	for wrong in ["no/folder.png", "is-a-folder"] {
+		let (out, wrong) = (at("out.png"), at(wrong));
+		for line in [
+			&["--out", &wrong][..],
+			&["--out", &out, "--trajectory", &wrong],
+			&["--out", &out, "--preview", &wrong],
+		] {
+			let error = told(line);
+			assert!(error.contains(&wrong), "{line:?}: {error}");
+		}
+	}
+	let interrupted = told(&["--out", &at("out.png"), "--count", "2"]);
+	assert_eq!(interrupted, "interrupted");
+	assert_eq!(names(folder.path()), ["is-a-folder"], "nothing is left");
+}
+
+#[test]
+fn what_is_not_finished_goes_and_what_is_finished_stays() {
+	let folder = tempfile::tempdir().unwrap();
+	let out = folder.path().join("out.png");
+	let args = args(&["--count", "2", "--out", out.to_str().unwrap()]);
+	let files = Files::begin(&args).unwrap();
+	files.pictures[0].finish(b"a picture").unwrap();
+	assert_eq!(names(folder.path()), ["out-1.png", "out-2.png.part"]);
+	// As at the second Ctrl-C: the thread that has them is not waited for.
+	files.sweep();
+	assert_eq!(names(folder.path()), ["out-1.png"]);
 }
 
 fn read(path: &Path) -> png::Decoded {

@@ -2,7 +2,7 @@
 //!
 //! A model lies in a folder that is named after its hash. It appears whole or not at all: it is put
 //! together in a hidden folder beside, checked, flushed to the disk and renamed. What a crash left
-//! unfinished is swept out by the next import.
+//! unfinished is swept out by the next one that is made there; what another process is at work on has its lock.
 
 mod cuda;
 mod optimise;
@@ -10,13 +10,14 @@ mod unpack;
 
 use crate::{
 	engine::memory_estimate,
+	interrupt,
 	memory::Bytes,
 	models,
 	ui::{printable, Ui},
 };
 use anyhow::Context;
 use clap::{Args, Subcommand};
-use cuckoo_diffusion::{runtime, Device, ModelFolder, Pipeline};
+use cuckoo_diffusion::{runtime, Device, ModelFolder, Pipeline, Stop};
 use cuckoo_primitives::H256;
 use serde_json::json;
 use std::{
@@ -30,8 +31,12 @@ use unpack::Staging;
 /// The environment variable that names the models folder.
 pub const MODELS_VARIABLE: &str = "CUCKOO_MODELS_DIR";
 
-/// In front of the names of folders that are not whole yet.
+/// In front of the names of folders that are not whole yet; 16 hex digits follow.
 const UNFINISHED: &str = ".import-";
+/// The file in such a folder, and in the models folder, that is locked by who works on it.
+const LOCK: &str = ".lock";
+/// How often another process may take a folder that was just made for one that was left.
+const TRIES: usize = 8;
 /// What of a model's folder is kept: what the engine reads, and what its makers say about it.
 const KEPT: [&str; 14] = [
 	"model_index.json",
@@ -249,12 +254,11 @@ impl Library {
 	) -> Result<Imported, ImportError> {
 		fs::create_dir_all(&self.root).map_err(|error| ImportError::io(&self.root, error))?;
 		let _lock = self.lock()?;
-		self.sweep()?;
 		let unfinished = Unfinished::new(&self.root)?;
-		let unpacked = unfinished.0.join("unpacked");
+		let unpacked = unfinished.path.join("unpacked");
 		create_dir(&unpacked)?;
 		Staging::new(unpacked.clone(), max_bytes).fill(source)?;
-		let model = unfinished.0.join("model");
+		let model = unfinished.path.join("model");
 		create_dir(&model)?;
 		keep(&find_model(&unpacked)?, &model)?;
 
@@ -283,54 +287,87 @@ impl Library {
 	}
 
 	fn lock(&self) -> Result<File, ImportError> {
-		let path = self.root.join(".lock");
+		let path = self.root.join(LOCK);
 		let failed = |error| ImportError::io(&path, error);
-		let file = File::options()
-			.create(true)
-			.append(true)
-			.open(&path)
-			.map_err(failed)?;
+		let file = open_lock(&path).map_err(failed)?;
 		match file.try_lock() {
 			Ok(()) => Ok(file),
 			Err(fs::TryLockError::WouldBlock) => Err(ImportError::InUse(self.root.clone())),
 			Err(fs::TryLockError::Error(error)) => Err(failed(error)),
 		}
 	}
-
-	/// What imports that were killed have left. The lock is held.
-	fn sweep(&self) -> Result<(), ImportError> {
-		let failed = |error| ImportError::io(&self.root, error);
-		for entry in fs::read_dir(&self.root).map_err(failed)? {
-			let entry = entry.map_err(failed)?;
-			if entry
-				.file_name()
-				.as_encoded_bytes()
-				.starts_with(UNFINISHED.as_bytes())
-			{
-				fs::remove_dir_all(entry.path()).map_err(failed)?;
-			}
-		}
-		Ok(())
-	}
 }
 
-/// A folder that goes away with everything in it when dropped.
-struct Unfinished(PathBuf);
+/// A folder that goes away with everything in it when dropped, or when another is made beside it after the process
+/// was killed.
+struct Unfinished {
+	path: PathBuf,
+	/// Released by the system when the process ends, however it ends.
+	_lock: File,
+}
 
 impl Unfinished {
 	fn new(root: &Path) -> Result<Self, ImportError> {
-		let path = root.join(format!("{UNFINISHED}{:016x}", rand::random::<u64>()));
-		create_dir(&path)?;
-		Ok(Self(path))
+		if let Err(error) = sweep(root) {
+			tracing::warn!(path = %root.display(), "not swept out: {error}");
+		}
+		for _ in 0..TRIES {
+			let path = root.join(format!("{UNFINISHED}{:016x}", rand::random::<u64>()));
+			create_dir(&path)?;
+			let lock = path.join(LOCK);
+			let file = match open_lock(&lock) {
+				Ok(file) => file,
+				// Swept out before it was locked.
+				Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+				Err(error) => return Err(ImportError::io(&lock, error)),
+			};
+			// Where a file system has no locks, nobody else gets one and takes the folder for left.
+			if let Err(error) = file.lock() {
+				tracing::debug!(path = %lock.display(), "not locked: {error}");
+			}
+			if lock.exists() {
+				return Ok(Self { path, _lock: file });
+			}
+		}
+		let busy = io::Error::other("others sweep it out again and again");
+		Err(ImportError::io(root, busy))
 	}
 }
 
 impl Drop for Unfinished {
 	fn drop(&mut self) {
-		if let Err(error) = fs::remove_dir_all(&self.0) {
-			tracing::warn!(path = %self.0.display(), "not swept out yet: {error}");
+		remove(&self.path);
+	}
+}
+
+/// Removes what processes that were killed have left unfinished in a folder.
+fn sweep(root: &Path) -> io::Result<()> {
+	for entry in fs::read_dir(root)? {
+		let entry = entry?;
+		if !is_unfinished(&entry.file_name().to_string_lossy()) {
+			continue;
+		}
+		let lock = open_lock(&entry.path().join(LOCK));
+		if lock.is_ok_and(|lock| lock.try_lock().is_ok()) {
+			remove(&entry.path());
 		}
 	}
+	Ok(())
+}
+
+fn is_unfinished(name: &str) -> bool {
+	let number = name.strip_prefix(UNFINISHED).unwrap_or_default();
+	number.len() == 16 && number.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+fn remove(folder: &Path) {
+	if let Err(error) = fs::remove_dir_all(folder) {
+		tracing::warn!(path = %folder.display(), "not swept out yet: {error}");
+	}
+}
+
+fn open_lock(path: &Path) -> io::Result<File> {
+	File::options().create(true).append(true).open(path)
 }
 
 fn create_dir(path: &Path) -> Result<(), ImportError> {
@@ -383,15 +420,24 @@ fn sync_folders(folder: &Path) -> Result<(), ImportError> {
 
 /// Does what was asked, and whether nothing wrong was found.
 pub async fn command(args: ModelsArgs, ui: Ui) -> anyhow::Result<bool> {
-	task::spawn_blocking(move || match &args.command {
+	let stop = Stop::new();
+	let (switch, optimizes) = (
+		stop.clone(),
+		matches!(args.command, ModelsCommand::Optimize(_)),
+	);
+	let work = task::spawn_blocking(move || match &args.command {
 		ModelsCommand::Import(import) => import_command(&args, import).map(|()| true),
 		ModelsCommand::List => list_command(&args),
+		// Ctrl-C ends Python as well, and so what waits for it.
 		ModelsCommand::Optimize(optimize) if optimize.cuda => {
 			cuda::command(optimize, args.json, &ui)
 		},
-		ModelsCommand::Optimize(optimize) => optimise::command(optimize, args.json),
-	})
-	.await?
+		ModelsCommand::Optimize(optimize) => optimise::command(optimize, args.json, &switch),
+	});
+	match optimizes {
+		true => interrupt::finished(work, &stop).await,
+		false => work.await?,
+	}
 }
 
 fn import_command(args: &ModelsArgs, import: &ImportArgs) -> anyhow::Result<()> {

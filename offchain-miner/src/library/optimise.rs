@@ -4,7 +4,7 @@ use super::{OptimizeArgs, Unfinished};
 use anyhow::{bail, ensure, Context};
 use clap::Args;
 use cuckoo_diffusion::{
-	backend, runtime, Control, Device, LoadOptions, ModelFolder, Pipeline, Request,
+	backend, runtime, Control, Device, LoadOptions, ModelFolder, Pipeline, Request, Stop,
 };
 use cuckoo_primitives::H256;
 use serde_json::json;
@@ -61,8 +61,8 @@ pub(super) struct Comparison {
 }
 
 /// Writes the copy; whether its pictures are close enough.
-pub(super) fn command(args: &OptimizeArgs, json: bool) -> anyhow::Result<bool> {
-	let (folder, comparison) = optimise(args)?;
+pub(super) fn command(args: &OptimizeArgs, json: bool, stop: &Stop) -> anyhow::Result<bool> {
+	let (folder, comparison) = optimise(args, stop)?;
 	let Comparison { worst, load, paint } = comparison;
 	if json {
 		println!(
@@ -92,8 +92,11 @@ pub(super) fn command(args: &OptimizeArgs, json: bool) -> anyhow::Result<bool> {
 	Ok(true)
 }
 
-/// The copy at its place, after it was compared.
-pub(super) fn optimise(args: &OptimizeArgs) -> anyhow::Result<(ModelFolder, Comparison)> {
+/// The copy at its place, after it was compared. The switch ends it after a graph or a step.
+pub(super) fn optimise(
+	args: &OptimizeArgs,
+	stop: &Stop,
+) -> anyhow::Result<(ModelFolder, Comparison)> {
 	runtime::init(args.onnxruntime.as_deref())?;
 	let source = ModelFolder::open(&args.source)?;
 	in_a_new_folder(&args.out, |copy| {
@@ -101,11 +104,12 @@ pub(super) fn optimise(args: &OptimizeArgs) -> anyhow::Result<(ModelFolder, Comp
 		for graph in GRAPHS {
 			let from = source.path().join(graph);
 			if from.is_file() {
+				ensure!(!stop.is_stopped(), "interrupted");
 				let to = copy.join(graph);
 				backend::write_optimised(&from, &to).with_context(|| graph.to_owned())?;
 			}
 		}
-		let comparison = compare(&source, &ModelFolder::open(copy)?)?;
+		let comparison = compare(&source, &ModelFolder::open(copy)?, stop)?;
 		if comparison.worst > args.tolerance {
 			bail!(
 				"its pictures differ from the model's by {} of 255; at most {} is taken (--tolerance). \
@@ -130,7 +134,7 @@ pub(super) fn in_a_new_folder<T>(
 	};
 	fs::create_dir_all(parent).with_context(|| format!("cannot make {}", parent.display()))?;
 	let unfinished = Unfinished::new(parent)?;
-	let copy = unfinished.0.join("model");
+	let copy = unfinished.path.join("model");
 	let filled = fill(&copy)?;
 	super::sync_folders(&copy)?;
 	fs::rename(&copy, out).with_context(|| format!("cannot write {}", out.display()))?;
@@ -159,20 +163,46 @@ pub(super) fn copy_model(
 		let is_kept = super::KEPT.iter().any(|kept| name == *kept);
 		if path.is_dir() {
 			if is_kept {
-				copy_model(&path, &to.join(name), wanted)?;
+				copy_component(&path, &to.join(name), wanted)?;
 			}
 		} else if is_kept || wanted(&path) {
-			fs::copy(&path, to.join(name))
-				.with_context(|| format!("cannot copy {}", path.display()))?;
+			copy(&path, &to.join(name))?;
 		}
 	}
 	Ok(())
 }
 
+/// Copies what is `wanted` of a component and of the folders in it, but for what is hidden: it counts for no model.
+fn copy_component(
+	from: &Path,
+	to: &Path,
+	wanted: impl Fn(&Path) -> bool + Copy,
+) -> anyhow::Result<()> {
+	fs::create_dir_all(to).with_context(|| format!("cannot make {}", to.display()))?;
+	for entry in fs::read_dir(from).with_context(|| format!("cannot read {}", from.display()))? {
+		let entry = entry?;
+		let (path, to) = (entry.path(), to.join(entry.file_name()));
+		if entry.file_name().as_encoded_bytes().starts_with(b".") {
+			continue;
+		}
+		if path.is_dir() {
+			copy_component(&path, &to, wanted)?;
+		} else if wanted(&path) {
+			copy(&path, &to)?;
+		}
+	}
+	Ok(())
+}
+
+fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
+	fs::copy(from, to).with_context(|| format!("cannot copy {}", from.display()))?;
+	Ok(())
+}
+
 /// Paints the samples with both.
-fn compare(source: &ModelFolder, copy: &ModelFolder) -> anyhow::Result<Comparison> {
-	let before = paint(source)?;
-	let after = paint(copy)?;
+fn compare(source: &ModelFolder, copy: &ModelFolder, stop: &Stop) -> anyhow::Result<Comparison> {
+	let before = paint(source, stop)?;
+	let after = paint(copy, stop)?;
 	let differences = before
 		.pictures
 		.iter()
@@ -192,7 +222,7 @@ struct Painted {
 	paint: f64,
 }
 
-fn paint(folder: &ModelFolder) -> anyhow::Result<Painted> {
+fn paint(folder: &ModelFolder, stop: &Stop) -> anyhow::Result<Painted> {
 	let options = LoadOptions {
 		device: Device::Cpu,
 		..LoadOptions::default()
@@ -205,7 +235,10 @@ fn paint(folder: &ModelFolder) -> anyhow::Result<Painted> {
 	for (prompt, seed) in SAMPLES {
 		let mut request = Request::new(folder, prompt, seed);
 		request.steps = STEPS.min(folder.default_steps());
-		let picture = pipeline.generate(&request, &mut |_| Control::Continue)?;
+		let picture = pipeline.generate(&request, &mut |_| match stop.is_stopped() {
+			true => Control::Cancel,
+			false => Control::Continue,
+		})?;
 		pictures.push(picture.rgb);
 	}
 	Ok(Painted {

@@ -229,8 +229,10 @@ fn links_in_a_folder_are_refused_and_damage_is_told() {
 fn a_killed_import_is_swept_out_and_two_at_once_are_not_let() {
 	let folder = tempfile::tempdir().unwrap();
 	let library = library(folder.path());
-	fs::create_dir_all(library.root.join(".import-00/unpacked/unet")).unwrap();
-	fs::write(library.root.join(".import-00/unpacked/unet/half"), b"x").unwrap();
+	let killed = library.root.join(".import-00c0ffee00c0ffee");
+	fs::create_dir_all(killed.join("unpacked/unet")).unwrap();
+	fs::write(killed.join("unpacked/unet/half"), b"x").unwrap();
+	fs::write(killed.join(".lock"), b"").unwrap();
 	let second = library.clone();
 	let busy = |_: &ModelFolder| {
 		let error = import(&second, &model()).unwrap_err();
@@ -261,10 +263,58 @@ fn an_optimised_copy_paints_the_same_within_a_level() {
 		unchecked: false,
 		onnxruntime: None,
 	};
-	let (copy, comparison) = optimise::optimise(&args).unwrap();
+	// Left by one that was killed, and what only looks like it.
+	fs::create_dir_all(folder.path().join(".import-00c0ffee00c0ffee/model")).unwrap();
+	fs::create_dir(folder.path().join(".import-photos")).unwrap();
+	let stopped = Stop::new();
+	stopped.stop();
+	let error = optimise::optimise(&args, &stopped).unwrap_err();
+	assert_eq!(error.to_string(), "interrupted");
+	let names = || -> Vec<String> {
+		let entries = fs::read_dir(folder.path()).unwrap();
+		entries
+			.map(|entry| entry.unwrap().file_name().into_string().unwrap())
+			.collect()
+	};
+	assert_eq!(names(), [".import-photos"]);
+
+	let (copy, comparison) = optimise::optimise(&args, &Stop::new()).unwrap();
 	assert!(comparison.worst <= 1, "{comparison:?}");
 	assert_ne!(copy.hash(), ModelFolder::open(&model()).unwrap().hash());
-	assert!(optimise::optimise(&args).is_err(), "is there already");
-	let names: Vec<_> = fs::read_dir(folder.path()).unwrap().collect();
-	assert_eq!(names.len(), 1, "{names:?}");
+	let again = optimise::optimise(&args, &Stop::new());
+	assert!(again.is_err(), "is there already");
+	assert_eq!(names().len(), 2, "{:?}", names());
+}
+
+/// A model may be made in the models folder itself, beside an import.
+#[test]
+fn an_import_leaves_alone_what_another_process_is_at_work_on() {
+	let folder = tempfile::tempdir().unwrap();
+	let library = library(folder.path());
+	let out = library.root.join("made");
+	let (made, ()) = optimise::in_a_new_folder(&out, |copy| {
+		optimise::copy_model(&model(), copy, |_| true)?;
+		import(&library, &model())?;
+		Ok(())
+	})
+	.unwrap();
+	assert_eq!(made.hash(), ModelFolder::open(&model()).unwrap().hash());
+	assert_eq!(left(&library), [hex::encode(made.hash()), "made".into()]);
+}
+
+/// Weights outside of their graph may lie in a folder of their own, and count for the model's identity.
+#[test]
+fn a_copy_has_the_folders_of_its_components() {
+	let folder = tempfile::tempdir().unwrap();
+	let (source, copy) = (folder.path().join("source"), folder.path().join("copy"));
+	optimise::copy_model(&model(), &source, |_| true).unwrap();
+	let deep = source.join("unet/weights/more");
+	fs::create_dir_all(&deep).unwrap();
+	fs::write(deep.join("part.bin"), b"weights").unwrap();
+	fs::create_dir(source.join("unet/.cache")).unwrap();
+	optimise::copy_model(&source, &copy, |_| true).unwrap();
+	let hash = |folder: &Path| ModelFolder::open(folder).unwrap().hash();
+	assert_eq!(hash(&copy), hash(&source));
+	assert_ne!(hash(&copy), hash(&model()));
+	assert!(!copy.join("unet/.cache").exists());
 }

@@ -22,8 +22,13 @@ pub const CLAIM_VARIABLE: &str = "CUCKOO_CLAIM_URI";
 /// Most leaves in one transaction; each has a proof of its own era.
 const BATCH: usize = 16;
 
-/// What the chain says when somebody else was faster.
-const DONE_BEFORE: [&str; 2] = ["NothingToClaim", "VoucherUsed"];
+/// What the chain says when it was done before, by whomever. A coordinator is punished once for an era.
+const DONE_BEFORE: [&str; 4] = [
+	"NothingToClaim",
+	"VoucherUsed",
+	"OffenceAlreadyCounted",
+	"EvidenceUsed",
+];
 
 /// Options of `claim`.
 #[derive(Clone, Debug, Args)]

@@ -184,7 +184,7 @@ impl Era<'_> {
 		match self.state() {
 			State::Open if self.facts.now <= self.era => "nothing: the era goes on".into(),
 			State::Open => format!("wait: it can be settled until era {posted}"),
-			State::Settled => "wait: its coordinator is out of reach for the proof".into(),
+			State::Settled => "wait: its coordinator does not give the proof yet".into(),
 			State::Claimable => format!("offchain-miner claim, until era {until}"),
 			State::Claimed => "nothing".into(),
 			State::Short if !self.voucher_counts() => {

@@ -6,7 +6,7 @@ use super::{
 	claim::carry_out,
 	era::{self, due, Claim, Kind, State},
 	store::Store,
-	survey::{survey, NoProof, Proofs},
+	survey::{survey, survey_within, NoProof, Proofs},
 	tests::{account, open, party, record, view, voucher, worker, GENESIS},
 	watch::Watcher,
 	*,
@@ -140,7 +140,7 @@ impl Ledger {
 					return Err("NotShort".into());
 				}
 				if !self.reported.insert(voucher.era) {
-					return Err("AlreadyReported".into());
+					return Err("OffenceAlreadyCounted".into());
 				}
 			},
 			other => panic!("{other:?}"),
@@ -366,6 +366,8 @@ async fn a_leaf_that_is_low_missing_or_kept_back_is_short_and_the_rest_comes_fro
 			0 => assert_eq!(claimed, [reported]),
 			leaf => assert_eq!(claimed, [(Kind::Leaf, leaf), reported]),
 		}
+		let again = claim_all(&chain, &gives, &book, true).await;
+		assert_eq!(again, [reported], "proven before, and so no failure");
 		chain.set(|chain| chain.now = 12);
 		let rest = claim_all(&chain, &gives, &book, false).await;
 		assert_eq!(rest, [(Kind::Voucher, 30 - leaf)]);
@@ -374,11 +376,25 @@ async fn a_leaf_that_is_low_missing_or_kept_back_is_short_and_the_rest_comes_fro
 	let chain = Fake::at(8, 100);
 	let book = book(&[(7, 30)]);
 	chain.settle(7, 30);
-	for gives in [Gives::Nothing, Gives::OfAnotherEra(chain.clone())] {
-		assert_eq!(states(&chain, &gives, &book).await, [State::Short]);
-		assert!(claim_all(&chain, &gives, &book, true).await.is_empty());
+	let false_proof = Gives::OfAnotherEra(chain.clone());
+	assert_eq!(states(&chain, &false_proof, &book).await, [State::Short]);
+	assert!(claim_all(&chain, &false_proof, &book, true)
+		.await
+		.is_empty());
+	// A coordinator that has not noted its own settlement yet says the same as one that keeps it back, until an
+	// era after the time to settle.
+	for now in 8..=12 {
+		chain.set(|chain| chain.now = now);
+		assert_eq!(
+			states(&chain, &Gives::Nothing, &book).await,
+			[State::Settled]
+		);
+		assert!(claim_all(&chain, &Gives::Nothing, &book, true)
+			.await
+			.is_empty());
 	}
-	chain.set(|chain| chain.now = 12);
+	chain.set(|chain| chain.now = 13);
+	assert_eq!(states(&chain, &Gives::Nothing, &book).await, [State::Short]);
 	let claimed = claim_all(&chain, &Gives::Nothing, &book, false).await;
 	assert_eq!(claimed, [(Kind::Voucher, 30)]);
 }
@@ -393,6 +409,38 @@ async fn a_coordinator_that_is_only_away_is_waited_for_until_time_is_short() {
 	chain.set(|chain| chain.now = 7 + WINDOWS.claim_eras - 1);
 	let claimed = claim_all(&chain, &away, &book, false).await;
 	assert_eq!(claimed, [(Kind::Voucher, 30)]);
+}
+
+/// Gives proofs of the eras before this one, and for the others no answer.
+struct StallsFrom(EraIndex, Gives);
+
+impl Proofs for StallsFrom {
+	async fn proof(&self, party: &Party, era: EraIndex) -> Result<SettlementProof, NoProof> {
+		if era >= self.0 {
+			return std::future::pending().await;
+		}
+		self.1.proof(party, era).await
+	}
+}
+
+#[tokio::test]
+async fn a_coordinator_that_stalls_is_waited_for_once() {
+	let chain = Fake::at(13, 100);
+	let eras: Vec<(EraIndex, Balance)> = (1..=12).map(|era| (era, 30)).collect();
+	for (era, amount) in &eras {
+		chain.settle(*era, *amount);
+	}
+	let stalls = StallsFrom(3, Gives::Honest(chain.clone()));
+	let (folder, book) = (tempfile::tempdir().unwrap(), book(&eras));
+	let patience = Duration::from_millis(200);
+	let begun = Instant::now();
+	let survey = survey_within(&chain, &stalls, &store(&folder), &book, false, patience).await;
+	let took = begun.elapsed();
+	assert!((patience..4 * patience).contains(&took), "{took:?}");
+	let survey = survey.unwrap();
+	let states: Vec<State> = survey.eras(&book).iter().map(|era| era.state()).collect();
+	assert_eq!(states[..2], [State::Claimable; 2]);
+	assert_eq!(states[2..], [State::Settled; 10]);
 }
 
 fn verified(number: u8, pay: Balance) -> Verified {
@@ -583,7 +631,7 @@ proptest! {
 		allotted in 0u128..200,
 		reports in any::<bool>(),
 	) {
-		let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+		let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
 		runtime.block_on(async {
 			let chain = Fake::at(1, allotted);
 			let vouchers: Vec<(EraIndex, Balance)> =

@@ -40,7 +40,8 @@ pub struct PurseArgs {
 #[command(after_long_help = "\
 States:
   open                the era goes on, or its coordinator still has time to settle it
-  settled             the chain has its root; the coordinator is out of reach for the proof of your leaf
+  settled             the chain has its root; the coordinator is out of reach for the proof of your leaf, or
+                      has not noted yet that it has settled
   claimable           your leaf is proven: offchain-miner claim
   claimed             all of it was paid
   short               your leaf is too low or kept back: the rest comes from the allotment, and

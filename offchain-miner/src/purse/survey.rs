@@ -16,11 +16,14 @@ use cuckoo_coordinator_api::{payment::SettlementProof, rpc::MinerRpcClient, Erro
 use cuckoo_primitives::{sum_tree::Root, AccountId, EraIndex};
 use jsonrpsee::http_client::HttpClientBuilder;
 use std::{collections::BTreeMap, future::Future, sync::Arc, time::Duration};
-use tokio::sync::watch;
+use tokio::{
+	sync::watch,
+	time::{timeout_at, Instant},
+};
 use tracing::warn;
 
-/// How long a coordinator may take for a proof.
-const PATIENCE: Duration = Duration::from_secs(15);
+/// How long a coordinator may take for all proofs of a look: the others wait.
+const PATIENCE: Duration = Duration::from_secs(30);
 /// A proof of a few leaves has a hundredth of it.
 const MAX_PROOF_BYTES: u32 = 256 * 1024;
 
@@ -29,7 +32,7 @@ const MAX_PROOF_BYTES: u32 = 256 * 1024;
 pub enum NoProof {
 	/// Nobody answers.
 	Away(String),
-	/// It says that it gives none.
+	/// It says that it has settled no such era.
 	Refused(String),
 }
 
@@ -122,11 +125,24 @@ pub async fn survey(
 	book: &Book,
 	keeps: bool,
 ) -> Result<Survey, String> {
+	survey_within(chain, proofs, store, book, keeps, PATIENCE).await
+}
+
+/// [`survey`], with so long for the coordinator. What it does not give in this time is as if it was away.
+pub(super) async fn survey_within(
+	chain: &impl SettlementChain,
+	proofs: &impl Proofs,
+	store: &Store,
+	book: &Book,
+	keeps: bool,
+	patience: Duration,
+) -> Result<Survey, String> {
 	let party = book.party();
 	let mut eras: BTreeMap<EraIndex, Option<u32>> =
 		book.eras.keys().map(|era| (*era, None)).collect();
 	let mut facts = chain.facts(&party, &eras).await?;
 	let mut answers = BTreeMap::new();
+	let until = Instant::now() + patience;
 	for (era, entry) in &book.eras {
 		let Some((root, _)) = facts.settled.get(era) else {
 			continue;
@@ -134,7 +150,17 @@ pub async fn survey(
 		if facts.noted(*era) >= entry.amount() {
 			continue;
 		}
-		let answer = prove(proofs, store, &party, *era, root, keeps).await;
+		let proof = async {
+			let given = timeout_at(until, proofs.proof(&party, *era)).await;
+			given.unwrap_or_else(|_| Err(NoProof::Away("it takes too long".into())))
+		};
+		let answer = match prove(proof, store, &party, *era, root, keeps).await {
+			Err(NoProof::Refused(reason)) if is_past_noting(&facts, *era) => {
+				Answer::Refused(reason)
+			},
+			Err(_) => Answer::None,
+			Ok(answer) => answer,
+		};
 		if let Answer::Proven(proven) = &answer {
 			eras.insert(*era, proven.index);
 		}
@@ -146,33 +172,36 @@ pub async fn survey(
 	Ok(Survey { facts, answers })
 }
 
+/// Whether a coordinator that has settled this era has noted it by now: an era after the time to settle. Before,
+/// the chain can be ahead of the coordinator's own books.
+fn is_past_noting(facts: &Facts, era: EraIndex) -> bool {
+	let posted = era.saturating_add(facts.windows.post_eras);
+	facts.now > posted.saturating_add(1)
+}
+
 async fn prove(
-	proofs: &impl Proofs,
+	proof: impl Future<Output = Result<SettlementProof, NoProof>>,
 	store: &Store,
 	party: &Party,
 	era: EraIndex,
 	root: &Root,
 	keeps: bool,
-) -> Answer {
+) -> Result<Answer, NoProof> {
 	let check = |proof| era::prove(store.genesis_hash(), party, era, root, proof);
 	// One that does not fit any more is asked for again.
 	let kept = store.proof(party, era).and_then(|proof| check(proof).ok());
 	if let Some(proven) = kept {
-		return Answer::Proven(proven);
+		return Ok(Answer::Proven(proven));
 	}
-	match proofs.proof(party, era).await {
-		Ok(proof) => match check(proof) {
-			Ok(proven) => {
-				if keeps {
-					if let Err(error) = store.keep_proof(party, &proven.proof) {
-						warn!("a proof cannot be kept: {error}");
-					}
+	Ok(match check(proof.await?) {
+		Ok(proven) => {
+			if keeps {
+				if let Err(error) = store.keep_proof(party, &proven.proof) {
+					warn!("a proof cannot be kept: {error}");
 				}
-				Answer::Proven(proven)
-			},
-			Err(reason) => Answer::Refused(reason),
+			}
+			Answer::Proven(proven)
 		},
-		Err(NoProof::Refused(reason)) => Answer::Refused(reason),
-		Err(NoProof::Away(_)) => Answer::None,
-	}
+		Err(reason) => Answer::Refused(reason),
+	})
 }

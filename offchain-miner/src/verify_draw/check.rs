@@ -1,7 +1,10 @@
 //! What a draw must fulfil, one check after another. Pure: everything it depends on is given.
 
 use cuckoo_chain_client::{Operator, Registry};
-use cuckoo_coordinator_api::{task::DrawProof, Amount};
+use cuckoo_coordinator_api::{
+	task::{DrawProof, TaskResult, TaskStatus},
+	Amount,
+};
 use cuckoo_primitives::{
 	draw::{self, Eligible},
 	signing::{self, Assignment},
@@ -16,12 +19,23 @@ use sp_core::crypto::Ss58Codec;
 pub struct Asked {
 	/// The task.
 	pub task: Option<TaskId>,
-	/// The attempt, unless it is the last.
+	/// The attempt.
 	pub attempt: Option<Attempt>,
 	/// What is to be made.
 	pub spec: Option<TaskSpec>,
+	/// Of a task's last attempt: what else the coordinator says about it.
+	pub last: Option<Said>,
 	/// The idempotency key that the app gave.
 	pub idempotency_key: Option<String>,
+}
+
+/// What a coordinator says about a task, its draws aside.
+#[derive(Clone, Debug)]
+pub struct Said {
+	/// Where the task stands.
+	pub status: TaskStatus,
+	/// Of a task that is done, its result, or why there is none to see.
+	pub result: Option<Result<TaskResult, String>>,
 }
 
 /// What the chain says.
@@ -29,8 +43,8 @@ pub struct Asked {
 pub struct OnChain<'a> {
 	/// The chain.
 	pub genesis_hash: H256,
-	/// The operators and the randomness at the assignment's block.
-	pub registry: &'a Registry,
+	/// The operators and the randomness at the assignment's block; or why that is none of the chain's.
+	pub registry: Result<&'a Registry, &'a str>,
 }
 
 /// One check and what came of it.
@@ -73,9 +87,13 @@ pub enum Name {
 	TotalWeight,
 	/// The ticket falls on the miner that was assigned.
 	DrawnMiner,
+	/// The task's status names this attempt and this miner.
+	Status,
+	/// The task's result was signed for this assignment, by its worker.
+	Result,
 	/// The proof is of this chain.
 	Chain,
-	/// The block has the number that was signed.
+	/// The block is the chain's, with the number that was signed.
 	Block,
 	/// The randomness is the chain's at that block.
 	Randomness,
@@ -105,6 +123,8 @@ impl Name {
 			Name::EligibleRoot => "eligible root",
 			Name::TotalWeight => "total weight",
 			Name::DrawnMiner => "drawn miner",
+			Name::Status => "status",
+			Name::Result => "result",
 			Name::Chain => "chain",
 			Name::Block => "block",
 			Name::Randomness => "randomness",
@@ -135,34 +155,45 @@ pub fn check(proof: &DrawProof, asked: &Asked, chain: Option<OnChain<'_>>) -> Ve
 		(Name::TotalWeight, total_weight(proof, &eligible)),
 		(Name::DrawnMiner, drawn_miner(proof, &eligible)),
 	]);
+	if let Some(said) = &asked.last {
+		checks.push((Name::Status, status(proof, &said.status)));
+		if let Some(result) = &said.result {
+			checks.push((Name::Result, the_result(proof, result)));
+		}
+	}
 	if let Some(chain) = chain {
-		checks.extend([
-			(
-				Name::Chain,
-				same(&proof.genesis_hash, &chain.genesis_hash, "genesis"),
-			),
-			(Name::Block, block(proof, chain.registry)),
-			(
-				Name::Randomness,
-				same(
-					&proof.assignment.randomness,
-					&chain.registry.randomness,
-					"randomness",
-				),
-			),
-			(Name::Coordinator, coordinator(proof, chain.registry)),
-			(
-				Name::EligibleMiners,
-				eligible_miners(&eligible, chain.registry),
-			),
-			(Name::Weights, weights(&eligible, chain.registry)),
-			(Name::MinerWorker, miner_worker(proof, chain.registry)),
-		]);
+		checks.push((
+			Name::Chain,
+			same(&proof.genesis_hash, &chain.genesis_hash, "genesis"),
+		));
+		match chain.registry {
+			Ok(registry) => checks.extend(at_block(proof, &eligible, registry)),
+			Err(reason) => checks.push((Name::Block, Err(reason.into()))),
+		}
 	}
 	checks
 		.into_iter()
 		.map(|(check, finding)| Check::new(check, finding))
 		.collect()
+}
+
+/// The checks against the chain's state at the assignment's block.
+fn at_block(proof: &DrawProof, eligible: &[Eligible], registry: &Registry) -> [(Name, Finding); 6] {
+	[
+		(Name::Block, block(proof, registry)),
+		(
+			Name::Randomness,
+			same(
+				&proof.assignment.randomness,
+				&registry.randomness,
+				"randomness",
+			),
+		),
+		(Name::Coordinator, coordinator(proof, registry)),
+		(Name::EligibleMiners, eligible_miners(eligible, registry)),
+		(Name::Weights, weights(eligible, registry)),
+		(Name::MinerWorker, miner_worker(proof, registry)),
+	]
 }
 
 fn same(said: &H256, is: &H256, what: &str) -> Finding {
@@ -299,6 +330,67 @@ fn drawn_miner(proof: &DrawProof, eligible: &[Eligible]) -> Finding {
 			drawn.miner
 		))
 	}
+}
+
+/// The last attempt and its miner are said twice, and must be the same: else the proof is of another attempt
+/// than the one that the task was worked on in.
+fn status(proof: &DrawProof, status: &TaskStatus) -> Finding {
+	let Assignment {
+		task,
+		attempt,
+		miner,
+		..
+	} = &proof.assignment;
+	if status.id != *task {
+		return Err(format!("it is of task {}", status.id));
+	}
+	let said = status.attempt.zip(status.miner.as_ref());
+	match said {
+		Some(said) if said == (*attempt, miner) => Ok(format!("attempt {attempt}, {miner}")),
+		Some((attempt, miner)) => Err(format!("it says attempt {attempt}, given to {miner}")),
+		None => Err(format!(
+			"the task is {} and names no attempt and miner",
+			status.state.name()
+		)),
+	}
+}
+
+/// Only what the assigned worker signs for this assignment shows that it was this one that was worked on.
+fn the_result(proof: &DrawProof, result: &Result<TaskResult, String>) -> Finding {
+	let result = result.as_ref().map_err(String::clone)?;
+	let Assignment {
+		task,
+		attempt,
+		miner,
+		worker,
+		..
+	} = &proof.assignment;
+	if (result.id, result.attempt, &result.miner, result.worker)
+		!= (*task, *attempt, miner, *worker)
+	{
+		return Err(format!(
+			"it is of task {}, attempt {}, by {}",
+			result.id, result.attempt, result.miner
+		));
+	}
+	let assignment = signing::signing_hash(&proof.genesis_hash, &proof.assignment);
+	if result.commitment.assignment != assignment {
+		return Err(format!(
+			"it was signed for another assignment, {:?}",
+			result.commitment.assignment
+		));
+	}
+	if result.commitment.output != result.artifact {
+		return Err(format!(
+			"picture {:?} is shown, {:?} was signed",
+			result.artifact, result.commitment.output
+		));
+	}
+	let (commitment, signature) = (&result.commitment, &result.signature);
+	if !signing::verify(&proof.genesis_hash, commitment, signature, worker) {
+		return Err(format!("not by worker {}", worker.to_ss58check()));
+	}
+	Ok("signed for this assignment by its worker".into())
 }
 
 fn block(proof: &DrawProof, registry: &Registry) -> Finding {
@@ -485,6 +577,7 @@ pub(super) mod tests {
 			attempt: Some(0),
 			spec: Some(spec()),
 			idempotency_key: Some("key".into()),
+			last: None,
 		}
 	}
 
@@ -551,7 +644,7 @@ pub(super) mod tests {
 		let registry = registry_of(operators);
 		let chain = OnChain {
 			genesis_hash: GENESIS,
-			registry: &registry,
+			registry: Ok(&registry),
 		};
 		check(proof, asked, Some(chain))
 			.into_iter()
@@ -592,7 +685,7 @@ pub(super) mod tests {
 			&asked(),
 			Some(OnChain {
 				genesis_hash: GENESIS,
-				registry: &registry_of(operators()),
+				registry: Ok(&registry_of(operators())),
 			}),
 		);
 		assert_eq!(checks.len(), 15);

@@ -4,7 +4,7 @@ use anyhow::{bail, Context};
 use cuckoo_coordinator_api::{
 	error,
 	rpc::TaskRpcClient,
-	task::{DrawProof, TaskStatus},
+	task::{DrawProof, TaskResult, TaskState, TaskStatus},
 	ErrorCode,
 };
 use cuckoo_primitives::task::{Attempt, TaskId};
@@ -29,10 +29,28 @@ pub enum Attempts {
 pub struct Published {
 	/// The task.
 	pub status: TaskStatus,
+	/// Of a task that is done, its result, or why there is none to see.
+	pub result: Option<Result<TaskResult, String>>,
+	/// The last attempt, if a miner was ever drawn.
+	pub last: Option<Attempt>,
 	/// The proofs, each with the attempt that it must be of.
-	pub proofs: Vec<(Option<Attempt>, DrawProof)>,
+	pub proofs: Vec<(Attempt, DrawProof)>,
 	/// Attempts that the coordinator made and shows no proof of.
 	pub missing: Vec<Attempt>,
+}
+
+/// The last attempt by what the coordinator says of the task. In some states no task is without one that
+/// had none: of those there is a first attempt, whatever it says.
+fn last_attempt(status: &TaskStatus) -> Option<Attempt> {
+	let was_drawn = match status.state {
+		TaskState::Assigned
+		| TaskState::Running
+		| TaskState::Submitted
+		| TaskState::Done
+		| TaskState::Failed => true,
+		TaskState::Queued | TaskState::Cancelled | TaskState::Expired => false,
+	};
+	status.attempt.or(was_drawn.then_some(0))
 }
 
 /// A task's draws. With `twice`, the last one is asked for once more, and so must be the same.
@@ -43,43 +61,63 @@ pub async fn draws(
 	twice: bool,
 ) -> anyhow::Result<Published> {
 	let status = rpc.task_status(task).await.map_err(told)?;
+	let last = last_attempt(&status);
 	let mut published = Published {
+		result: result(rpc, &status).await?,
 		status,
+		last,
 		proofs: Vec::new(),
 		missing: Vec::new(),
 	};
-	match attempts {
-		Attempts::Last => ask(rpc, task, None, &mut published).await?,
-		Attempts::One(attempt) => ask(rpc, task, Some(attempt), &mut published).await?,
-		Attempts::All => {
-			let Some(last) = published.status.attempt else {
-				return Ok(published);
-			};
-			if last > MAX_ATTEMPTS {
-				bail!("the coordinator speaks of {last} attempts; name one with --attempt");
-			}
-			for attempt in 0..=last {
-				match ask(rpc, task, Some(attempt), &mut published).await {
-					Err(error) if is_missing(&error) => published.missing.push(attempt),
-					asked => asked?,
-				}
-			}
-			if twice && !published.missing.contains(&last) {
-				ask(rpc, task, Some(last), &mut published).await?;
-			}
-		},
+	let wanted = match (attempts, last) {
+		(Attempts::One(attempt), _) => attempt..=attempt,
+		(_, None) => return Ok(published),
+		(Attempts::Last, Some(last)) => last..=last,
+		(Attempts::All, Some(last)) => 0..=last,
+	};
+	if wanted.end() - wanted.start() > MAX_ATTEMPTS {
+		let last = wanted.end();
+		bail!("the coordinator speaks of {last} attempts; name one with --attempt");
+	}
+	for attempt in wanted.clone() {
+		match ask(rpc, task, attempt, &mut published).await {
+			Err(error) if is_missing(&error) && Some(attempt) <= last => {
+				published.missing.push(attempt);
+			},
+			asked => asked?,
+		}
+	}
+	let again = last.filter(|last| twice && wanted.contains(last));
+	if let Some(last) = again.filter(|last| !published.missing.contains(last)) {
+		ask(rpc, task, last, &mut published).await?;
 	}
 	Ok(published)
+}
+
+/// The result of a task that is done. That the coordinator refuses it is a finding, that it does not answer is
+/// none.
+async fn result(
+	rpc: &impl TaskRpcClient,
+	status: &TaskStatus,
+) -> anyhow::Result<Option<Result<TaskResult, String>>> {
+	if status.state != TaskState::Done {
+		return Ok(None);
+	}
+	match rpc.task_result(status.id).await.map_err(told) {
+		Ok(result) => Ok(Some(Ok(result))),
+		Err(error) if error.is::<error::ApiError>() => Ok(Some(Err(format!("{error:#}")))),
+		Err(error) => Err(error),
+	}
 }
 
 async fn ask(
 	rpc: &impl TaskRpcClient,
 	task: TaskId,
-	attempt: Option<Attempt>,
+	attempt: Attempt,
 	published: &mut Published,
 ) -> anyhow::Result<()> {
-	let proof = rpc.coordinator_draw(task, attempt).await.map_err(told)?;
-	published.proofs.push((attempt, proof));
+	let proof = rpc.coordinator_draw(task, Some(attempt)).await;
+	published.proofs.push((attempt, proof.map_err(told)?));
 	Ok(())
 }
 

@@ -10,7 +10,7 @@ pub mod run;
 #[cfg(test)]
 mod tests;
 
-pub use check::{check, Asked, Check, Name, OnChain};
+pub use check::{check, Asked, Check, Name, OnChain, Said};
 
 use anyhow::{bail, Context};
 use clap::Args;
@@ -21,7 +21,7 @@ use cuckoo_coordinator_api::{
 };
 use cuckoo_primitives::{
 	task::{Attempt, TaskId},
-	H256,
+	BlockNumber, H256,
 };
 use fetch::{Attempts, Published};
 use futures::StreamExt;
@@ -98,12 +98,27 @@ pub async fn command(args: VerifyDrawArgs) -> anyhow::Result<bool> {
 	let asked = asked(&args, &tasks)?;
 	let mut verifier = Verifier::new(chain.as_ref());
 	let mut shown = Shown::new(&args, tasks.len());
-	verifier
+	let looked = verifier
 		.verify(&rpc, &tasks, &asked, |event| shown.take(event))
-		.await?;
+		.await;
 	let summary = verifier.run.summary();
-	shown.end(&summary, chain.is_some());
-	Ok(summary.is_sound())
+	match looked {
+		Ok(()) => {
+			shown.end(&summary, chain.is_some());
+			Ok(summary.is_sound())
+		},
+		// There is nothing to show but why.
+		Err(error) if summary.draws == 0 && !summary.has_deviation() => Err(error),
+		Err(error) => {
+			shown.end(&summary, chain.is_some());
+			if !summary.has_deviation() {
+				return Err(error);
+			}
+			// What was found is worse than what was not looked at.
+			eprintln!("not all could be looked at: {error:#}");
+			Ok(false)
+		},
+	}
 }
 
 fn connect(url: &str) -> anyhow::Result<HttpClient> {
@@ -182,6 +197,10 @@ pub trait Blocks {
 	/// The chain.
 	fn genesis_hash(&self) -> H256;
 
+	/// The hash of the block with this number, if there is one.
+	fn block_hash(&self, number: BlockNumber)
+		-> impl Future<Output = anyhow::Result<Option<H256>>>;
+
 	/// The operators and the randomness at this block.
 	fn registry_at(&self, block: H256) -> impl Future<Output = anyhow::Result<Registry>>;
 }
@@ -189,6 +208,10 @@ pub trait Blocks {
 impl Blocks for ChainClient {
 	fn genesis_hash(&self) -> H256 {
 		self.genesis_hash()
+	}
+
+	async fn block_hash(&self, number: BlockNumber) -> anyhow::Result<Option<H256>> {
+		Ok(self.block_hash(number).await?)
 	}
 
 	async fn registry_at(&self, block: H256) -> anyhow::Result<Registry> {
@@ -210,6 +233,8 @@ enum Event<'a> {
 struct Verifier<'a, B> {
 	chain: Option<&'a B>,
 	registries: VecDeque<(H256, Arc<Registry>)>,
+	/// Why the first state that could not be read was not.
+	unread: Option<anyhow::Error>,
 	run: Run,
 }
 
@@ -218,11 +243,13 @@ impl<'a, B: Blocks> Verifier<'a, B> {
 		Self {
 			chain,
 			registries: VecDeque::new(),
+			unread: None,
 			run: Run::default(),
 		}
 	}
 
-	/// Verifies the draws of these tasks, in their order.
+	/// Verifies the draws of these tasks, in their order. The error of a node that lacks a state comes at the end:
+	/// the coordinator chose the block, and may not thereby end the run.
 	async fn verify(
 		&mut self,
 		rpc: &impl TaskRpcClient,
@@ -247,7 +274,10 @@ impl<'a, B: Blocks> Verifier<'a, B> {
 				Err(error) => return Err(error),
 			}
 		}
-		Ok(())
+		match self.unread.take() {
+			Some(error) => Err(error),
+			None => Ok(()),
+		}
 	}
 
 	async fn task(
@@ -257,6 +287,14 @@ impl<'a, B: Blocks> Verifier<'a, B> {
 		questions: &Questions,
 		tell: &mut impl FnMut(Event<'_>),
 	) -> anyhow::Result<()> {
+		if published.last.is_none() && !questions.run {
+			let state = published.status.state.name();
+			bail!("no miner was drawn for the task: it is {state}");
+		}
+		let said = Said {
+			status: published.status,
+			result: published.result,
+		};
 		for attempt in published.missing {
 			self.run.unanswered();
 			tell(Event::Missing(task, attempt));
@@ -264,43 +302,67 @@ impl<'a, B: Blocks> Verifier<'a, B> {
 		for (attempt, proof) in published.proofs {
 			let asked = Asked {
 				task: Some(task),
-				attempt,
-				spec: Some(published.status.spec.clone().into()),
+				attempt: Some(attempt),
+				spec: Some(said.status.spec.clone().into()),
 				idempotency_key: questions.idempotency_key.clone(),
+				last: (published.last == Some(attempt)).then(|| said.clone()),
 			};
-			let registry = self.registry_at(&proof).await?;
-			let on_chain = self
-				.chain
-				.zip(registry.as_deref())
-				.map(|(chain, registry)| OnChain {
-					genesis_hash: chain.genesis_hash(),
-					registry,
-				});
+			let at_block = self.at_block(&proof).await;
+			let at_block = at_block.inspect_err(|_| self.run.unchecked())?;
+			let registry = at_block
+				.as_ref()
+				.map(|it| it.as_deref().map_err(String::as_str));
+			let on_chain = self.chain.zip(registry).map(|(chain, registry)| OnChain {
+				genesis_hash: chain.genesis_hash(),
+				registry,
+			});
 			let mut checks = check(&proof, &asked, on_chain);
-			self.run.add(&proof, registry.as_deref(), &mut checks);
-			tell(Event::Draw(&proof, &published.status, &checks));
+			self.run
+				.add(&proof, registry.and_then(Result::ok), &mut checks);
+			tell(Event::Draw(&proof, &said.status, &checks));
 		}
 		Ok(())
 	}
 
-	async fn registry_at(&mut self, proof: &DrawProof) -> anyhow::Result<Option<Arc<Registry>>> {
+	/// The operators and the randomness at a draw's block, or why it is none of the chain's; nothing where the
+	/// chain is not asked, or the node has the block and its state no more.
+	async fn at_block(
+		&mut self,
+		proof: &DrawProof,
+	) -> anyhow::Result<Option<Result<Arc<Registry>, String>>> {
 		let Some(chain) = self.chain else {
 			return Ok(None);
 		};
 		let (number, hash) = (proof.assignment.block_number, proof.assignment.block_hash);
 		if let Some((_, registry)) = self.registries.iter().find(|(block, _)| *block == hash) {
-			return Ok(Some(registry.clone()));
+			return Ok(Some(Ok(registry.clone())));
 		}
-		let registry = chain.registry_at(hash).await.with_context(|| {
-			format!(
-				"the state at block #{number} ({hash:?}): an archive node keeps it, others drop it \
-				 after a while"
-			)
-		})?;
-		let registry = Arc::new(registry);
+		// A block that was made up must not look like one whose state was dropped.
+		let is = chain.block_hash(number).await?;
+		if is != Some(hash) {
+			let is = match is {
+				Some(is) => format!("it is {is:?}"),
+				None => "the node has none so high; if it is behind, look again later".into(),
+			};
+			return Ok(Some(Err(format!(
+				"the proof says #{number} ({hash:?}), {is}"
+			))));
+		}
+		let registry = match chain.registry_at(hash).await {
+			Ok(registry) => Arc::new(registry),
+			Err(error) => {
+				let error = error.context(format!(
+					"the state at block #{number} ({hash:?}): an archive node keeps it, others drop it after \
+					 a while"
+				));
+				self.unread.get_or_insert(error);
+				self.run.unchecked();
+				return Ok(None);
+			},
+		};
 		self.registries.push_front((hash, registry.clone()));
 		self.registries.truncate(KEPT_REGISTRIES);
-		Ok(Some(registry))
+		Ok(Some(Ok(registry)))
 	}
 }
 
@@ -385,6 +447,12 @@ fn print_summary(summary: &Summary) {
 		"{} draws of {} tasks: {} with a deviation, {} not shown",
 		summary.draws, summary.tasks, summary.unsound, summary.unanswered
 	);
+	if summary.unchecked > 0 {
+		println!(
+			"{} of them were not checked against the chain",
+			summary.unchecked
+		);
+	}
 	for (check, count) in &summary.deviations {
 		println!("  DEVIATION {}: in {count} draws", check.words());
 	}

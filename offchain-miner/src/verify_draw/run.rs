@@ -19,6 +19,7 @@ pub struct Run {
 	deviations: BTreeMap<Name, u64>,
 	unsound: u64,
 	unanswered: u64,
+	unchecked: u64,
 	/// The signed assignments by attempt.
 	assigned: HashMap<(AccountId, TaskId, Attempt), H256>,
 	caps: HashMap<AccountId, Caps>,
@@ -46,6 +47,8 @@ pub struct Summary {
 	pub unsound: u64,
 	/// Draws, or tasks, about which the coordinator gave no answer.
 	pub unanswered: u64,
+	/// Draws that were to be checked against the chain, and whose block's state the node did not give.
+	pub unchecked: u64,
 	/// How often each check failed.
 	pub deviations: BTreeMap<Name, u64>,
 	/// Miners that were active on chain and in none of the lists. Nothing public says whether they
@@ -54,9 +57,14 @@ pub struct Summary {
 }
 
 impl Summary {
-	/// Whether every draw was there and as it must be.
+	/// Whether the coordinator shows something else than it must.
+	pub fn has_deviation(&self) -> bool {
+		self.unsound > 0 || self.unanswered > 0
+	}
+
+	/// Whether every draw was there, was looked at, and is as it must be.
 	pub fn is_sound(&self) -> bool {
-		self.unsound == 0 && self.unanswered == 0
+		!self.has_deviation() && self.unchecked == 0
 	}
 }
 
@@ -84,6 +92,11 @@ impl Run {
 		self.unanswered += 1;
 	}
 
+	/// Notes that the node did not answer.
+	pub fn unchecked(&mut self) {
+		self.unchecked += 1;
+	}
+
 	/// What came of it.
 	pub fn summary(&self) -> Summary {
 		let never = self.listed.iter().filter(|(_, lists)| **lists == 0);
@@ -92,6 +105,7 @@ impl Run {
 			draws: self.draws,
 			unsound: self.unsound,
 			unanswered: self.unanswered,
+			unchecked: self.unchecked,
 			deviations: self.deviations.clone(),
 			never_listed: never.map(|(miner, _)| miner.clone()).collect(),
 		}

@@ -5,10 +5,14 @@ use super::{
 	*,
 };
 use cuckoo_coordinator_api::{
-	task::{EligibleEntry, TaskPage, TaskState},
+	task::{EligibleEntry, TaskPage, TaskResult, TaskState},
 	Amount, ErrorCode,
 };
-use cuckoo_primitives::{signing, AccountId, Balance, CUC};
+use cuckoo_primitives::{
+	signing::{self, ResultCommitment},
+	task::DeviceClass,
+	AccountId, Balance, CUC,
+};
 use jsonrpsee::{
 	server::{Server, ServerHandle},
 	types::ErrorObjectOwned,
@@ -54,17 +58,18 @@ fn refused(code: ErrorCode) -> ErrorObjectOwned {
 	cuckoo_coordinator_api::error::ApiError::new(code).into()
 }
 
-fn status(id: TaskId, attempt: Attempt) -> TaskStatus {
+/// Of a task whose last attempt this is the draw of.
+fn status(last: &DrawProof) -> TaskStatus {
 	TaskStatus {
-		id,
+		id: last.assignment.task,
 		state: TaskState::Done,
 		spec: spec().into(),
 		spec_hash: spec().hash(),
 		position: None,
 		eta_ms: None,
 		steps_done: 10,
-		attempt: Some(attempt),
-		miner: None,
+		attempt: Some(last.assignment.attempt),
+		miner: Some(last.assignment.miner.clone()),
 		reason: None,
 		price: Amount(0),
 		deadline_ms: None,
@@ -73,43 +78,96 @@ fn status(id: TaskId, attempt: Attempt) -> TaskStatus {
 	}
 }
 
+/// The result that the miner drawn there committed to.
+fn result(last: &DrawProof) -> TaskResult {
+	let assignment = &last.assignment;
+	let artifact = H256::repeat_byte(3);
+	let commitment = ResultCommitment {
+		assignment: signing::signing_hash(&last.genesis_hash, assignment),
+		output: artifact,
+		trajectory_root: H256::zero(),
+		engine_profile: H256::zero(),
+		device: DeviceClass::Cpu,
+	};
+	let worker = (1..100)
+		.map(key)
+		.find(|key| key.public() == assignment.worker);
+	TaskResult {
+		id: assignment.task,
+		artifact,
+		path: String::new(),
+		bytes: 1,
+		attempt: assignment.attempt,
+		miner: assignment.miner.clone(),
+		worker: assignment.worker,
+		signature: signing::sign(&last.genesis_hash, &commitment, &worker.unwrap()),
+		commitment,
+		elapsed_ms: 1,
+	}
+}
+
+/// What is answered about a task instead of what is so.
+#[derive(Clone, Default)]
+struct Lies {
+	/// When its last draw is asked for once more.
+	second: Option<DrawProof>,
+	status: Option<TaskStatus>,
+	/// Or that there is none.
+	result: Option<(TaskId, Option<TaskResult>)>,
+}
+
 struct Published {
 	book: Book,
-	/// What is answered when the same is asked for once more.
-	second: Option<DrawProof>,
+	lies: Lies,
 	asked: AtomicUsize,
 }
 
+impl Published {
+	fn proofs(&self, task: &TaskId) -> Result<&[DrawProof], ErrorObjectOwned> {
+		let proofs = self.book.0.get(task).map(Vec::as_slice);
+		proofs.ok_or_else(|| refused(ErrorCode::TaskNotFound))
+	}
+}
+
 /// Serves the book as a coordinator does.
-async fn serve(book: Book, second: Option<DrawProof>) -> (HttpClient, ServerHandle) {
+async fn serve(book: Book, lies: Lies) -> (HttpClient, ServerHandle) {
 	let server = Server::builder().build("127.0.0.1:0").await.unwrap();
 	let url = format!("http://{}", server.local_addr().unwrap());
 	let asked = AtomicUsize::new(0);
-	let mut module = RpcModule::new(Published {
-		book,
-		second,
-		asked,
-	});
+	let mut module = RpcModule::new(Published { book, lies, asked });
 	module
 		.register_method("task_status", |params, it, _| {
 			let params: BTreeMap<String, TaskId> = params.parse()?;
-			let proofs = it.book.0.get(&params["id"]);
-			let proofs = proofs.ok_or_else(|| refused(ErrorCode::TaskNotFound))?;
-			Ok::<_, ErrorObjectOwned>(status(params["id"], proofs.len() as u32 - 1))
+			let proofs = it.proofs(&params["id"])?;
+			let lie = it.lies.status.clone().filter(|lie| lie.id == params["id"]);
+			Ok::<_, ErrorObjectOwned>(lie.unwrap_or_else(|| status(&proofs[proofs.len() - 1])))
+		})
+		.unwrap();
+	module
+		.register_method("task_result", |params, it, _| {
+			let params: BTreeMap<String, TaskId> = params.parse()?;
+			let proofs = it.proofs(&params["id"])?;
+			match &it.lies.result {
+				Some((task, lie)) if *task == params["id"] => {
+					lie.clone().ok_or_else(|| refused(ErrorCode::Internal))
+				},
+				_ => Ok(result(&proofs[proofs.len() - 1])),
+			}
 		})
 		.unwrap();
 	module
 		.register_method("coordinator_draw", |params, it, _| {
 			let params: Value = params.parse()?;
 			let id: TaskId = serde_json::from_value(params["id"].clone()).unwrap();
-			let proofs = it
-				.book
-				.0
-				.get(&id)
-				.ok_or_else(|| refused(ErrorCode::TaskNotFound))?;
+			let proofs = it.proofs(&id)?;
 			let last = proofs.len() as u64 - 1;
 			let attempt = params["attempt"].as_u64().unwrap_or(last);
-			if let Some(second) = it.second.as_ref().filter(|it| it.assignment.task == id) {
+			if let Some(second) = it
+				.lies
+				.second
+				.as_ref()
+				.filter(|it| it.assignment.task == id)
+			{
 				if it.asked.fetch_add(1, Ordering::SeqCst) == proofs.len() {
 					return Ok(second.clone());
 				}
@@ -134,7 +192,7 @@ async fn serve(book: Book, second: Option<DrawProof>) -> (HttpClient, ServerHand
 				.copied()
 				.collect();
 			let left = from - ids.len();
-			let tasks = ids.into_iter().map(|id| status(id, 0)).collect();
+			let tasks = ids.iter().map(|id| status(&it.book.0[id][0])).collect();
 			let next = (left > 0).then_some(left as u64);
 			Ok::<_, ErrorObjectOwned>(TaskPage { tasks, next })
 		})
@@ -146,14 +204,25 @@ async fn serve(book: Book, second: Option<DrawProof>) -> (HttpClient, ServerHand
 /// The chain at its one block.
 struct Chain(AtomicUsize);
 
+/// A block whose state the node has dropped.
+const OLD: BlockNumber = 4;
+
 impl Blocks for Chain {
 	fn genesis_hash(&self) -> H256 {
 		GENESIS
 	}
 
-	async fn registry_at(&self, _: H256) -> anyhow::Result<Registry> {
+	async fn block_hash(&self, number: BlockNumber) -> anyhow::Result<Option<H256>> {
+		Ok((number <= 5).then(|| H256::repeat_byte(number as u8)))
+	}
+
+	async fn registry_at(&self, block: H256) -> anyhow::Result<Registry> {
 		self.0.fetch_add(1, Ordering::SeqCst);
-		Ok(registry_of(operators()))
+		let registry = registry_of(operators());
+		if block != registry.block.hash {
+			bail!("state already discarded");
+		}
+		Ok(registry)
 	}
 }
 
@@ -168,9 +237,9 @@ fn questions() -> Questions {
 }
 
 /// What is found in a run.
-async fn found(book: Book, second: Option<DrawProof>) -> Summary {
+async fn found(book: Book, lies: Lies) -> Summary {
 	let tasks = book.tasks();
-	let (rpc, _server) = serve(book, second).await;
+	let (rpc, _server) = serve(book, lies).await;
 	let chain = Chain(AtomicUsize::new(0));
 	let mut verifier = Verifier::new(Some(&chain));
 	verifier
@@ -187,7 +256,7 @@ async fn found(book: Book, second: Option<DrawProof>) -> Summary {
 #[tokio::test]
 async fn an_honest_run_has_no_deviation() {
 	for cap in [Balance::MAX, 60_000 * CUC] {
-		let summary = found(Book::honest(cap), None).await;
+		let summary = found(Book::honest(cap), Lies::default()).await;
 		assert!(summary.is_sound(), "{summary:?}");
 		assert_eq!(summary.tasks, u64::from(TASKS));
 		// Every attempt, and the last of each task once more.
@@ -209,7 +278,7 @@ async fn planted(lie: impl FnOnce(&mut DrawProof)) -> Vec<Name> {
 }
 
 async fn caught(book: Book) -> Vec<Name> {
-	let summary = found(book, None).await;
+	let summary = found(book, Lies::default()).await;
 	assert_eq!(summary.unsound, 2, "the one draw, each time: {summary:?}");
 	summary.deviations.keys().copied().collect()
 }
@@ -320,13 +389,157 @@ async fn another_keys_signature_is_named() {
 async fn two_assignments_for_one_attempt_are_named() {
 	let mut book = Book::honest(Balance::MAX);
 	let mut second = book.victim().clone();
-	// Sound in itself: only that there are two is wrong.
+	// Sound in itself: only that there are two is wrong, and that the miner worked on the other.
 	second.assignment.deadline_ms += 1;
-	let summary = found(book, Some(signed(second))).await;
+	let lies = Lies {
+		second: Some(signed(second)),
+		..Lies::default()
+	};
+	let summary = found(book, lies).await;
 	assert_eq!(
 		summary.deviations,
-		BTreeMap::from([(Name::OneAssignment, 1)])
+		BTreeMap::from([(Name::Result, 1), (Name::OneAssignment, 1)])
 	);
+}
+
+/// A coordinator may work on a task in one attempt and show another. What the miner signed tells.
+#[tokio::test]
+async fn a_draw_that_the_task_was_not_worked_on_in_is_named() {
+	let honest = Book::honest(Balance::MAX);
+	// Two attempts were made; the first alone, which is sound, is shown as the only one.
+	let redrawn = honest.0.values().find(|proofs| proofs.len() == 2).unwrap();
+	let (first, last) = (&redrawn[0], &redrawn[1]);
+	let mut hidden = honest.clone();
+	hidden.0.get_mut(&first.assignment.task).unwrap().pop();
+	let lies_about = |result: Option<TaskResult>| Lies {
+		result: Some((first.assignment.task, result)),
+		..Lies::default()
+	};
+	let another = TaskResult {
+		attempt: 0,
+		miner: first.assignment.miner.clone(),
+		worker: first.assignment.worker,
+		..result(last)
+	};
+	let mut forged = result(first);
+	forged.signature = signing::sign(&GENESIS, &forged.commitment, &key(11));
+	let exchanged = TaskResult {
+		artifact: H256::repeat_byte(4),
+		..result(first)
+	};
+	for lie in [
+		Some(result(last)),
+		Some(another),
+		Some(forged),
+		Some(exchanged),
+		None,
+	] {
+		let summary = found(hidden.clone(), lies_about(lie)).await;
+		assert_eq!(summary.deviations, BTreeMap::from([(Name::Result, 2)]));
+	}
+}
+
+#[tokio::test]
+async fn a_status_that_does_not_name_the_last_attempt_is_named() {
+	let book = Book::honest(Balance::MAX);
+	let last = book.0.values().next().unwrap().last().unwrap();
+	let lie = |change: fn(&mut TaskStatus)| {
+		let mut lie = status(last);
+		change(&mut lie);
+		let lies = Lies {
+			status: Some(lie),
+			..Lies::default()
+		};
+		found(book.clone(), lies)
+	};
+	let another = lie(|status| status.miner = Some(AccountId::new([99; 32]))).await;
+	assert_eq!(another.deviations, BTreeMap::from([(Name::Status, 2)]));
+	let nobody = lie(|status| status.miner = None).await;
+	assert_eq!(nobody.deviations, BTreeMap::from([(Name::Status, 2)]));
+
+	// No task is done without an attempt, nor fails.
+	for state in [TaskState::Done, TaskState::Failed, TaskState::Running] {
+		let mut undrawn = status(last);
+		(undrawn.state, undrawn.attempt, undrawn.miner) = (state, None, None);
+		let lies = Lies {
+			status: Some(undrawn.clone()),
+			..Lies::default()
+		};
+		let summary = found(book.clone(), lies).await;
+		assert_eq!(summary.deviations[&Name::Status], 2, "{state:?}");
+		let mut hidden = book.clone();
+		for proof in hidden.0.get_mut(&undrawn.id).unwrap() {
+			proof.eligible.clear();
+		}
+		let lies = Lies {
+			status: Some(undrawn),
+			..Lies::default()
+		};
+		let summary = found(hidden, lies).await;
+		assert_eq!((summary.unanswered, summary.is_sound()), (1, false));
+	}
+}
+
+/// Honest: it was cancelled before a miner was drawn.
+#[tokio::test]
+async fn a_task_that_was_never_drawn_is_none_of_a_runs_and_alone_it_is_told() {
+	let book = Book::honest(Balance::MAX);
+	let mut undrawn = status(book.0.values().next().unwrap().last().unwrap());
+	(undrawn.state, undrawn.attempt, undrawn.miner) = (TaskState::Cancelled, None, None);
+	let task = undrawn.id;
+	let lies = Lies {
+		status: Some(undrawn),
+		..Lies::default()
+	};
+	let summary = found(book.clone(), lies.clone()).await;
+	assert!(summary.is_sound(), "{summary:?}");
+	assert_eq!(summary.tasks, u64::from(TASKS) - 1);
+
+	let (rpc, _server) = serve(book, lies).await;
+	for attempts in [Attempts::Last, Attempts::All] {
+		let alone = Questions {
+			attempts,
+			run: false,
+			..questions()
+		};
+		let mut verifier = Verifier::<Chain>::new(None);
+		let error = verifier.verify(&rpc, &[task], &alone, |_| {}).await;
+		assert!(error.unwrap_err().to_string().contains("cancelled"));
+	}
+}
+
+/// The coordinator chooses the block: neither one that is none nor one whose state is gone ends the run.
+#[tokio::test]
+async fn a_block_that_cannot_be_read_hides_nothing_of_the_other_draws() {
+	let mut book = Book::honest(Balance::MAX);
+	// The very first draw is of a block that is none; one after it is of a wrong miner.
+	let first = book.0.values_mut().next().unwrap().last_mut().unwrap();
+	first.assignment.block_hash = H256::repeat_byte(77);
+	*first = signed(first.clone());
+	let victim = book.victim();
+	victim.eligible[0].weight.0 += 1;
+	cover_up(victim);
+	*victim = signed(victim.clone());
+	let summary = found(book, Lies::default()).await;
+	assert_eq!(
+		summary.deviations,
+		BTreeMap::from([(Name::Block, 2), (Name::Weights, 2)])
+	);
+
+	let mut book = Book::honest(Balance::MAX);
+	let first = book.0.values_mut().next().unwrap().last_mut().unwrap();
+	(first.assignment.block_number, first.assignment.block_hash) =
+		(OLD, H256::repeat_byte(OLD as u8));
+	*first = signed(first.clone());
+	let tasks = book.tasks();
+	let (rpc, _server) = serve(book, Lies::default()).await;
+	let chain = Chain(AtomicUsize::new(0));
+	let mut verifier = Verifier::new(Some(&chain));
+	let looked = verifier.verify(&rpc, &tasks, &questions(), |_| {}).await;
+	assert!(format!("{:#}", looked.unwrap_err()).contains("an archive node"));
+	let summary = verifier.run.summary();
+	assert_eq!((summary.tasks, summary.unchecked), (u64::from(TASKS), 2));
+	assert!(!summary.has_deviation() && !summary.is_sound());
 }
 
 /// A miner that is left out of one list cannot be told from a busy one: only that it never was in any
@@ -341,14 +554,14 @@ async fn a_miner_that_is_always_left_out_is_noted() {
 	};
 	let mut once = Book::honest(Balance::MAX);
 	leave_out(once.victim());
-	let summary = found(once, None).await;
+	let summary = found(once, Lies::default()).await;
 	assert!(
 		summary.is_sound() && summary.never_listed.is_empty(),
 		"{summary:?}"
 	);
 	let mut always = Book::honest(Balance::MAX);
 	always.0.values_mut().flatten().for_each(leave_out);
-	let summary = found(always, None).await;
+	let summary = found(always, Lies::default()).await;
 	assert_eq!(summary.never_listed, [left_out]);
 }
 
@@ -363,7 +576,7 @@ async fn an_attempt_that_is_hidden_and_a_task_that_is_gone_are_counted() {
 	proofs[0].eligible.clear();
 	let mut tasks = book.tasks();
 	tasks.push(TaskId([0; 16]));
-	let (rpc, _server) = serve(book, None).await;
+	let (rpc, _server) = serve(book, Lies::default()).await;
 	let mut verifier = Verifier::<Chain>::new(None);
 	let mut said = Vec::new();
 	let tell = |event: Event<'_>| match event {
@@ -385,7 +598,7 @@ async fn an_attempt_that_is_hidden_and_a_task_that_is_gone_are_counted() {
 #[tokio::test]
 async fn the_apps_list_is_read_to_its_end_and_files_have_one_task_a_line() {
 	let book = Book::honest(Balance::MAX);
-	let (rpc, _server) = serve(book.clone(), None).await;
+	let (rpc, _server) = serve(book.clone(), Lies::default()).await;
 	let mut listed = fetch::tasks_of_app(&rpc).await.unwrap();
 	listed.reverse();
 	assert_eq!(listed, book.tasks());
