@@ -14,6 +14,7 @@ use std::{
 };
 
 const RUNTIME: &str = "libcudart.so.13";
+const CUDNN: &str = "libcudnn.so.9";
 /// The files, and what they belong to; what one needs stands above it. The last are loaded by cuDNN when
 /// it wants them, from its own folder or by name.
 const LIBRARIES: [(&str, &str); 11] = [
@@ -22,7 +23,7 @@ const LIBRARIES: [(&str, &str); 11] = [
 	("libcublas.so.13", "CUDA 13's cuBLAS"),
 	("libcurand.so.10", "CUDA 13's cuRAND"),
 	("libnvrtc.so.13", "CUDA 13's NVRTC"),
-	("libcudnn.so.9", "cuDNN 9"),
+	(CUDNN, "cuDNN 9"),
 	("libcudnn_graph.so.9", "cuDNN 9"),
 	("libcudnn_ops.so.9", "cuDNN 9"),
 	("libcudnn_cnn.so.9", "cuDNN 9"),
@@ -119,21 +120,51 @@ pub(crate) fn select(device: u32) {
 	}
 }
 
+/// The version of cuDNN that is loaded, such as 91900 for 9.19.0: with another, convolutions have other last
+/// bits.
+pub(crate) fn cudnn_version() -> Option<usize> {
+	let loaded = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
+	let (_, library) = loaded.iter().find(|(name, _)| *name == CUDNN)?;
+	number(library, "cudnnGetVersion")
+}
+
+/// What a function of cuDNN without arguments answers.
+#[allow(unsafe_code)] // Calls NVIDIA's library.
+fn number(library: &Library, function: &str) -> Option<usize> {
+	// SAFETY: the type is that of the two functions of cudnn_graph.h that are asked for here.
+	unsafe {
+		let function = library.get::<unsafe extern "C" fn() -> usize>(function);
+		function.ok().map(|function| function())
+	}
+}
+
 /// The library of this name, by the system's loader or of the first of these folders that has it.
 fn load(file: &str, folders: &[PathBuf]) -> Result<Library, String> {
-	// SAFETY: loading a library runs its initialisers. These are NVIDIA's, under the names that ONNX
-	// Runtime loads them by; whoever can replace them in the loader's folders or the user's own already
-	// runs code in this account.
-	let open = |path: &Path| unsafe { Library::new(path) };
-	let by_name = match open(Path::new(file)) {
+	let by_name = match open(Path::new(file), file) {
 		Ok(library) => return Ok(library),
-		Err(error) => why(&error),
+		Err(problem) => problem,
 	};
 	let mut candidates = folders.iter().map(|folder| folder.join(file));
 	match candidates.find(|path| path.is_file()) {
-		Some(path) => open(&path).map_err(|error| why(&error)),
+		Some(path) => open(&path, file),
 		None => Err(by_name),
 	}
+}
+
+#[allow(unsafe_code)] // Loads NVIDIA's libraries.
+fn open(path: &Path, file: &str) -> Result<Library, String> {
+	// SAFETY: loading a library runs its initialisers. These are NVIDIA's, under the names that ONNX
+	// Runtime loads them by; whoever can replace them in the loader's folders or the user's own already
+	// runs code in this account.
+	let library = unsafe { Library::new(path) }.map_err(|error| why(&error))?;
+	if file == CUDNN {
+		// The one for CUDA 12 has the same name.
+		let cuda = number(&library, "cudnnGetCudartVersion").map_or(0, |version| version / 1000);
+		if cuda.to_string() != CUDA {
+			return Err(format!("it is for CUDA {cuda}, not {CUDA}"));
+		}
+	}
+	Ok(library)
 }
 
 /// The libraries that are missing for pictures on a GPU; `runtime` is ONNX Runtime's own, if it was

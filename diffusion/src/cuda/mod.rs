@@ -5,7 +5,7 @@
 
 mod libraries;
 
-pub(crate) use libraries::select;
+pub(crate) use libraries::{cudnn_version, select};
 pub use libraries::{load_libraries, missing_libraries, search_folders, MissingLibrary};
 
 use libloading::{Library, Symbol};

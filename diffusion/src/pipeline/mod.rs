@@ -217,9 +217,11 @@ impl Pipeline {
 		let gpu = cuda::gpu(number).map_err(unusable)?;
 		OnnxRuntime::cuda_available().map_err(unusable)?;
 		let cuda::Gpu { name, major, minor } = gpu;
+		cuda::load_libraries();
+		let cudnn = cuda::cudnn_version().unwrap_or(0);
 		let profile = engine_profile(
 			&version,
-			&format!("cuda sm_{major}{minor} heuristic no-tf32 fused-attention"),
+			&format!("cuda sm_{major}{minor} cudnn {cudnn} heuristic no-tf32 fused-attention"),
 		);
 		let class = DeviceClass::Cuda { major, minor };
 		let mut backend =

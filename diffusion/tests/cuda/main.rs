@@ -140,7 +140,7 @@ fn each_family_runs_and_its_memory_is_given_back() {
 		let mut pipeline = Pipeline::load(&folder, &on(0)).unwrap();
 		assert_eq!(pipeline.device_name(), "Stand-in");
 		let profile = pipeline.engine_profile();
-		assert!(profile.contains("cuda sm_90"), "{profile}");
+		assert!(profile.contains("cuda sm_90 cudnn 91900 "), "{profile}");
 		assert!(gpus.used(0) > before, "no weights on the GPU");
 		let kernels = gpus.count("standin_launches");
 		paint(&mut pipeline, &request(&folder)).unwrap();
