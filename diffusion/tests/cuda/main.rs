@@ -250,6 +250,32 @@ fn another_thread_does_not_replay_what_this_one_recorded() {
 	assert_eq!(gpus.recorded().0, before + 1);
 }
 
+/// While one records, the other takes and frees memory.
+#[test]
+#[ignore = "needs stand-ins for NVIDIA's libraries: scripts/test cuda"]
+fn two_slots_record_at_the_same_time() {
+	let gpus = Gpus::new();
+	let folder = default_folder();
+	let (before, _) = gpus.recorded();
+	let work = || {
+		for _ in 0..3 {
+			let mut pipeline = Pipeline::load(&folder, &recording()).unwrap();
+			for guidance in [1.0, 3.0, 1.0, 3.0] {
+				let request = Request {
+					guidance,
+					..request(&folder)
+				};
+				paint(&mut pipeline, &request).unwrap();
+			}
+		}
+	};
+	std::thread::scope(|scope| {
+		scope.spawn(work);
+		work();
+	});
+	assert_eq!(gpus.recorded().0, before + 2 * 3 * 4);
+}
+
 #[test]
 #[ignore = "needs stand-ins for NVIDIA's libraries: scripts/test cuda"]
 fn a_gpu_without_room_is_told_from_a_broken_one() {

@@ -25,8 +25,7 @@ pub enum Inputs {
 	/// the steps.
 	Kept,
 	/// Inputs and outputs have addresses of their own while their shapes are those of the run before. On a
-	/// GPU, CUDA records such a run as a graph, and replays it from then on. All nodes must run there, and
-	/// nothing else may run on the GPU while it is recorded.
+	/// GPU, CUDA records such a run as a graph, and replays it from then on. All nodes must run there.
 	Fixed,
 }
 
@@ -81,6 +80,8 @@ impl Kept {
 pub(super) struct Fixed {
 	/// ONNX Runtime has recordings of each thread.
 	thread: ThreadId,
+	/// Whether it has not been run.
+	is_new: bool,
 	binding: IoBinding,
 	inputs: Vec<FixedInput>,
 	outputs: Vec<FixedOutput>,
@@ -141,6 +142,7 @@ impl Fixed {
 		}
 		Ok(Self {
 			thread: thread::current().id(),
+			is_new: true,
 			binding,
 			inputs: fixed_inputs,
 			outputs: fixed_outputs,
@@ -151,6 +153,11 @@ impl Fixed {
 	/// The handle of its runs.
 	pub(super) fn handle(&self) -> Arc<Run> {
 		self.run.clone()
+	}
+
+	/// Whether its next run is the one that is recorded.
+	pub(super) fn is_new(&self) -> bool {
+		self.is_new
 	}
 
 	/// Whether these inputs and outputs have their places here.
@@ -181,6 +188,7 @@ impl Fixed {
 		}
 		self.binding.synchronize_inputs()?;
 		drop(session.run_binding_with_options(&self.binding, &self.run.0)?);
+		self.is_new = false;
 		self.binding.synchronize_outputs()?;
 		self.outputs
 			.iter_mut()

@@ -4,6 +4,7 @@
 //! process ends (CUDA Runtime API, "Error Handling"). Where ONNX Runtime frees memory and is refused, it
 //! ends the process. So what lies on a lost GPU is never let go of, and nothing is loaded onto it any more.
 
+use super::turn;
 use crate::cuda;
 use std::{
 	collections::BTreeMap,
@@ -86,9 +87,10 @@ impl<T> Drop for OnDevice<T> {
 	#[allow(unsafe_code)] // Drops the field that nothing can use after this.
 	fn drop(&mut self) {
 		if self.device.and_then(why).is_none() {
-			if let Some(device) = self.device {
+			let _turn = self.device.map(|device| {
 				cuda::select(device);
-			}
+				turn::wait(false)
+			});
 			// SAFETY: once, at the end of its owner's life.
 			unsafe { ManuallyDrop::drop(&mut self.content) }
 		}

@@ -2,6 +2,7 @@
 
 mod bound;
 mod lost;
+mod turn;
 mod values;
 
 pub use bound::Inputs;
@@ -342,6 +343,7 @@ impl OnnxRuntime {
 			path: path.into(),
 			source,
 		})?;
+		let _turn = self.cuda.map(|_| turn::wait(false));
 		let session = self
 			.builder(inputs, source.half)
 			.and_then(|builder| commit(builder, path, source.fused))
@@ -460,6 +462,8 @@ impl SessionGraph {
 			.fixed
 			.take()
 			.filter(|fixed| fixed.fits(inputs, outputs));
+		let records = fixed.as_ref().is_some_and(Fixed::is_new);
+		let _turn = self.cuda.map(|_| turn::wait(records));
 		let run = fixed.as_ref().map_or(run, Fixed::handle);
 		let (result, stopped) = stop.during(run.clone(), || match fixed {
 			Some(mut fixed) => {
