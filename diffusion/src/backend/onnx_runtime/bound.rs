@@ -1,8 +1,8 @@
 //! Inputs and outputs that stay where they are from run to run.
 
 use super::{
+	graph::Run,
 	values::{all, copy, empty, owned, put},
-	Run,
 };
 use crate::backend::Tensor;
 use ort::{
