@@ -202,7 +202,11 @@ fn weights_beside_the_graph_are_needed() {
 	fs::write(&path, &weights[..weights.len() / 2]).unwrap();
 	assert!(matches!(unet_error(directory.path()), Error::Graph { .. }));
 	fs::remove_file(&path).unwrap();
-	assert!(matches!(unet_error(directory.path()), Error::Graph { .. }));
+	let error = ModelFolder::open(directory.path()).unwrap_err();
+	assert!(
+		matches!(&error, Error::Model { path, .. } if path.ends_with("unet/model.onnx")),
+		"{error}"
+	);
 }
 
 /// A protobuf field that holds bytes, and one that holds a number.

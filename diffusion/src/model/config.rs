@@ -21,6 +21,10 @@ pub(super) fn read_text(path: &Path) -> Result<String, Error> {
 		path: path.into(),
 		source,
 	};
+	// A pipe would be waited for.
+	if path.exists() && !path.is_file() {
+		return Err(Error::model(path, "is no file"));
+	}
 	let mut text = String::new();
 	File::open(path)
 		.map_err(failed)?

@@ -31,6 +31,7 @@ use crate::{
 };
 use config::{read_json, read_python_json, CuckooConfig, ModelIndex};
 use std::{
+	ffi::OsStr,
 	fs,
 	path::{Path, PathBuf},
 };
@@ -95,6 +96,8 @@ impl ModelFolder {
 				"is no folder; name the folder that holds model_index.json",
 			));
 		}
+		// First of all, so that nothing below reads what is no file.
+		let files = identity::files(&root)?;
 		let index: ModelIndex = read_json(&root.join("model_index.json"))?;
 		let xl = index.check(&root)?;
 
@@ -140,9 +143,11 @@ impl ModelFolder {
 		let there = optional.into_iter().chain(fused);
 		graphs.extend(there.filter(|path| path.exists()));
 		for graph in &graphs {
-			onnx::check_external_data(graph)?;
+			let component = graph.parent().and_then(Path::file_name);
+			let component = component.and_then(OsStr::to_str).unwrap_or_default();
+			onnx::check_external_data(graph, component, |name| files.has(name))?;
 		}
-		let hash = identity::hash(&root)?;
+		let hash = identity::hash(&files)?;
 
 		let mut folder = Self {
 			hash,
@@ -203,7 +208,7 @@ impl ModelFolder {
 	/// `tokenizer/`, `tokenizer_2/`, `text_encoder/`, `text_encoder_2/`, `unet/`, `vae_decoder/` and
 	/// `vae_encoder/`, except those whose name, or whose folder's name, starts with a dot. Read-me,
 	/// licence and `cuckoo.json` do not count. Links are followed, and refused where they leave the
-	/// folder.
+	/// folder; so is a graph whose weights are in a file that does not count.
 	pub fn hash(&self) -> [u8; 32] {
 		self.hash
 	}
