@@ -62,12 +62,13 @@ pub(super) fn decode_tiled(
 	tile: usize,
 	stop: &Stop,
 ) -> Result<Planes, Error> {
-	/// A quarter of a tile is its neighbour's as well.
+	/// A quarter of a tile is its neighbour's as well, in whole latents.
 	const OVERLAP: usize = 4;
 	let factor = config.factor as usize;
-	let stride = (tile - tile / OVERLAP).max(1);
-	let blend = tile * factor / OVERLAP;
-	let limit = tile * factor - blend;
+	let overlap = tile.div_ceil(OVERLAP);
+	let stride = (tile - overlap).max(1);
+	// Of the latents' numbers: pixels lie where the latents that they are of lay.
+	let (blend, limit) = (overlap * factor, stride * factor);
 	let mut rows: Vec<Vec<Planes>> = Vec::new();
 	for top in (0..height).step_by(stride) {
 		let mut row = Vec::new();
