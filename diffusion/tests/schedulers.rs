@@ -137,6 +137,8 @@ fn numbers_that_make_no_schedule_are_refused() {
 		json!({ "sigma_max": -1.0 }),
 		json!({ "sigma_max": 1e300 }),
 		json!({ "timestep_scaling": 0.0 }),
+		json!({ "clip_sample_range": -1.0 }),
+		json!({ "clip_sample_range": 1e300 }),
 	] {
 		refusal(config);
 	}

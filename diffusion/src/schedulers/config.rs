@@ -189,6 +189,12 @@ impl SchedulerConfig {
 		{
 			return Err("timestep_scaling must be from 0.000001 to 1000000".into());
 		}
+		if self
+			.clip_sample_range
+			.is_some_and(|range| !(0.0..=f32::MAX).contains(&range))
+		{
+			return Err("clip_sample_range must be from 0 on".into());
+		}
 		if self.zero_snr() && self.prediction() == PredictionType::Epsilon {
 			return Err(
 				"asks for rescale_betas_zero_snr with epsilon prediction: pure noise says \
