@@ -93,9 +93,10 @@ impl Tokenizer {
 		let (start, end, padding) = (id(&config.start)?, id(&config.end)?, id(&config.padding)?);
 		// Else only a prompt that needs it would show that it is missing.
 		id(&config.unknown)?;
-		// A prompt that spells them out gets them whole, as it does from transformers.
-		let special =
-			[&config.start, &config.end].map(|token| AddedToken::from(token.clone(), true));
+		// A prompt that spells them out gets them whole, as it does from transformers: also a `!` where that
+		// is what pads.
+		let special = [&config.start, &config.end, &config.padding, &config.unknown]
+			.map(|token| AddedToken::from(token.clone(), true));
 		inner.add_special_tokens(&special);
 		Ok(Self {
 			inner,

@@ -24,6 +24,9 @@ struct Case {
 	family: String,
 	/// Instead of the folder's own.
 	scheduler: Option<Value>,
+	/// What the decoder's configuration says besides.
+	#[serde(default)]
+	vae: serde_json::Map<String, Value>,
 	prompt: String,
 	negative: String,
 	seed: u64,
@@ -143,6 +146,11 @@ fn every_step_and_picture_is_that_of_diffusers() {
 	let mut failures = Vec::new();
 	for case in &cases {
 		let directory = family(&case.family, case.scheduler.as_ref());
+		let decoder = directory.path().join("vae_decoder/config.json");
+		let mut config: serde_json::Map<String, Value> =
+			serde_json::from_slice(&fs::read(&decoder).unwrap()).unwrap();
+		config.extend(case.vae.clone());
+		fs::write(&decoder, serde_json::to_vec(&config).unwrap()).unwrap();
 		let (folder, mut pipeline) = load(directory.path());
 		let mut steps: Vec<Vec<f32>> = Vec::new();
 		let picture = pipeline

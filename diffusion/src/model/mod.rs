@@ -29,7 +29,7 @@ use crate::{
 	schedulers::{Scheduler, SchedulerConfig},
 	DeviceClass, Error,
 };
-use config::{read_json, read_python_json, CuckooConfig, ModelIndex};
+use config::{read_json, read_python_json, CuckooConfig, Kind, ModelIndex};
 use std::{
 	ffi::OsStr,
 	fs,
@@ -75,6 +75,7 @@ pub struct ModelFolder {
 	text_encoder: TextEncoderConfig,
 	/// The second text encoder's, of Stable Diffusion XL.
 	second_tokenizer: Option<TokenizerConfig>,
+	kind: Kind,
 	zeros_for_empty: bool,
 	has_encoder: bool,
 	has_precise_decoder: bool,
@@ -99,10 +100,14 @@ impl ModelFolder {
 		// First of all, so that nothing below reads what is no file.
 		let files = identity::files(&root)?;
 		let index: ModelIndex = read_json(&root.join("model_index.json"))?;
-		let xl = index.check(&root)?;
+		let kind = index.check(&root)?;
+		let xl = kind == Kind::Xl;
 
 		let scheduler_path = root.join("scheduler").join("scheduler_config.json");
-		let scheduler: SchedulerConfig = read_python_json(&scheduler_path)?;
+		let mut scheduler: SchedulerConfig = read_python_json(&scheduler_path)?;
+		if kind == Kind::StableDiffusion {
+			scheduler = scheduler.for_stable_diffusion();
+		}
 		scheduler
 			.check()
 			.map_err(|problem| Error::model(&scheduler_path, problem))?;
@@ -115,7 +120,7 @@ impl ModelFolder {
 			None
 		};
 		let unet = UnetConfig::read(&root)?;
-		let vae = VaeConfig::read(&root)?;
+		let vae = VaeConfig::read(&root, kind)?;
 		if unet.in_channels != vae.latent_channels {
 			return Err(Error::model(
 				root.join("unet").join("config.json"),
@@ -165,7 +170,8 @@ impl ModelFolder {
 			tokenizer,
 			text_encoder,
 			second_tokenizer,
-			zeros_for_empty: index.zeros_for_empty(xl),
+			kind,
+			zeros_for_empty: index.zeros_for_empty(kind),
 			has_encoder,
 			has_precise_decoder,
 			unet,
@@ -265,7 +271,8 @@ impl ModelFolder {
 		self.vae.latent_channels
 	}
 
-	/// The scheduler's configuration.
+	/// The scheduler's configuration, as the folder's pipeline takes it: that of Stable Diffusion 1 and 2
+	/// has a `steps_offset` of 1 and no `clip_sample`, whatever the file says.
 	pub fn scheduler_config(&self) -> &SchedulerConfig {
 		&self.scheduler
 	}
@@ -277,7 +284,12 @@ impl ModelFolder {
 
 	/// Whether it is a Stable Diffusion XL, with two text encoders.
 	pub fn is_xl(&self) -> bool {
-		self.second_tokenizer.is_some()
+		self.kind == Kind::Xl
+	}
+
+	/// Whether it is a latent consistency model by its class, and not by its scheduler alone.
+	pub(crate) fn is_lcm(&self) -> bool {
+		self.kind == Kind::Lcm
 	}
 
 	/// Whether it can encode a picture, to start from one.

@@ -15,7 +15,7 @@ pub use rerun::StepError;
 use crate::{
 	backend::{Backend, Inputs, OnnxRuntime, Tensor},
 	cuda, math, rng, runtime,
-	schedulers::{PredictionType, Schedule, Scheduler},
+	schedulers::{self, PredictionType, Schedule, Scheduler},
 	stop::Stop,
 	text::Tokenizer,
 	Device, DeviceClass, Error, ModelFolder,
@@ -337,7 +337,10 @@ impl Pipeline {
 		let common = request::alike(requests)?;
 		self.check(common)?;
 		let runs = self.plan(common)?.timesteps().len();
-		let begin = request::begin(common, runs)?;
+		let begin = match self.part_of_schedule(common) {
+			Some(_) => 0,
+			None => request::begin(common, runs)?,
+		};
 		// A schedule has at most MAX_STEPS steps, and PNDM's a few runs more.
 		let of = (runs - begin) as u16;
 		let mut report = |index: usize, step: usize, latents: &[f32], preview: Option<&Preview>| {
@@ -422,10 +425,22 @@ impl Pipeline {
 	}
 
 	fn plan(&self, request: &Request) -> Result<Box<dyn Schedule>, Error> {
-		request
-			.scheduler
-			.plan(self.folder.scheduler_config(), request.steps)
-			.map_err(|problem| Error::request("steps", problem))
+		let config = self.folder.scheduler_config();
+		match self.part_of_schedule(request) {
+			Some(part) => schedulers::lcm_part(config, request.steps, part),
+			None => request.scheduler.plan(config, request.steps),
+		}
+		.map_err(|problem| Error::request("steps", problem))
+	}
+
+	/// Which part of the schedule that it was distilled on a latent consistency model takes its steps of,
+	/// where it starts from a picture: as its own pipeline does it, which takes all of them. Others take a
+	/// part of their steps.
+	fn part_of_schedule(&self, request: &Request) -> Option<f64> {
+		let start = request.options.start.as_ref()?;
+		let is_own = self.folder.is_lcm() && request.scheduler == Scheduler::Lcm;
+		// It has no inpainting: with a mask, it is Stable Diffusion's pipeline that runs it.
+		(is_own && start.mask.is_none()).then(|| request::strength(start))
 	}
 
 	/// Refuses what this model does not make.

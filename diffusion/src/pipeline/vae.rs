@@ -26,7 +26,11 @@ pub(super) fn decode(
 	let shape = [1, config.latent_channels, height, width];
 	let unscaled: Vec<f32> = latents
 		.iter()
-		.map(|number| number / config.scaling + config.shift)
+		.enumerate()
+		.map(|(index, number)| {
+			let channel = index / (height * width);
+			number * config.deviations[channel] / config.scaling + config.means[channel]
+		})
 		.collect();
 	let input = Tensor::from_floats(stage.element(Role::Main), &shape, &unscaled);
 	let name = stage.output_or_first(&["sample"]);
@@ -205,9 +209,14 @@ pub(super) fn encode(
 	} else {
 		return Err(stage.unusable("its output has not the shape of latents"));
 	};
+	let plane = count / config.latent_channels;
 	Ok(drawn
 		.into_iter()
-		.map(|number| (number - config.shift) * config.scaling)
+		.enumerate()
+		.map(|(index, number)| {
+			let channel = index / plane;
+			(number - config.means[channel]) * config.scaling / config.deviations[channel]
+		})
 		.collect())
 }
 

@@ -214,6 +214,16 @@ impl SchedulerConfig {
 		}
 	}
 
+	/// What diffusers' pipelines of Stable Diffusion 1 and 2 make of a configuration: files of the first of
+	/// them lack both, or have them wrong.
+	pub(crate) fn for_stable_diffusion(self) -> Self {
+		Self {
+			steps_offset: Some(1),
+			clip_sample: Some(false),
+			..self
+		}
+	}
+
 	/// LCM's defaults of the betas are not those of all others.
 	pub(super) fn with_lcm_betas(&self) -> Self {
 		const START: f64 = 0.00085;
