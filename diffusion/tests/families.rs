@@ -591,6 +591,19 @@ fn steps_run_again_tell_honest_from_cheating() {
 			..request.clone()
 		};
 		assert!(pipeline.check_start(&other, trajectory).unwrap().relative > 0.5);
+		let mut changed = trajectory.clone();
+		changed.leaves[runs + 1].fill(0);
+		let error = pipeline.check_start(&request, &changed).unwrap();
+		assert!(error.relative > 0.9, "{scheduler}: {error:?}");
+		let noise = pipeline.check_noise(&request, &changed).unwrap();
+		assert!(noise.relative < 1e-3, "{scheduler}: {noise:?}");
+		changed.leaves[runs + 1].pop();
+		assert!(pipeline.check_start(&request, &changed).is_err());
+		let fewer = Request {
+			guidance: 1.0,
+			..request.clone()
+		};
+		assert!(pipeline.check_start(&fewer, trajectory).is_err());
 		let mut swapped = trajectory.clone();
 		swapped.leaves.swap(2, 3);
 		let error = pipeline.rerun_step(&request, &swapped, 1, &stop).unwrap();

@@ -290,8 +290,9 @@ impl Pipeline {
 		&self.engine_profile
 	}
 
-	/// The same for a picture that is made together with others, `pictures` in all: the sums of a batch
-	/// are added up in another order than those of a picture alone.
+	/// The same for a picture that is begun together with others, `pictures` in all: the sums of a batch
+	/// are added up in another order than those of a picture alone. One that leaves the batch before its
+	/// end is not told here, though the steps of the others after it are of a smaller one.
 	pub fn batch_profile(&self, pictures: usize) -> String {
 		match pictures {
 			0 | 1 => self.engine_profile.clone(),
@@ -326,8 +327,8 @@ impl Pipeline {
 	/// it is faster than one after the other; on a GPU it was not measured. The bits may differ from those of a picture alone: that is what
 	/// [`batch_profile`](Self::batch_profile) is for.
 	///
-	/// A picture that is cancelled, or whose own numbers are no good, leaves the others alone. What ends
-	/// all of them is the outer error.
+	/// A picture that is cancelled, or whose own numbers are no good, leaves the others alone, which go on as
+	/// a smaller batch: their last bits may be others than with it. What ends all of them is the outer error.
 	pub fn generate_together(
 		&mut self,
 		requests: &[Request],
