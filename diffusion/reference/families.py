@@ -27,6 +27,7 @@ from diffusers import (
     EulerDiscreteScheduler,
     LatentConsistencyModelImg2ImgPipeline,
     LCMScheduler,
+    PNDMScheduler,
     StableDiffusionImg2ImgPipeline,
     StableDiffusionInpaintPipeline,
     StableDiffusionPipeline,
@@ -579,6 +580,15 @@ def main():
     bare.set_progress_bar_config(disable=True)
     on_onnx_runtime(bare, FAMILIES / "sd2", False)
     case("sd2", bare, 17, 4, 3.0, more={"scheduler": told})
+
+    # Inpainting's takes PNDM without its first steps by Runge and Kutta besides.
+    told = {"_class_name": "PNDMScheduler"} | STABLE_DIFFUSION
+    inpaint = StableDiffusionInpaintPipeline(scheduler=PNDMScheduler.from_config(told), **parts, **COMMON)
+    inpaint.set_progress_bar_config(disable=True)
+    on_onnx_runtime(inpaint, FAMILIES / "sd2", False)
+    given = start | {"mask": mask.reshape(-1).tolist(), "strength": 0.8, "scheduler": told}
+    extra = {"mask_image": Image.fromarray(mask), "height": SIZE, "width": SIZE}
+    case("sd2", inpaint, 21, 5, 3.0, more=given, image=image, strength=0.8, **extra)
 
     # Means and deviations of the latents, which XL's pipelines alone read; none of them reads a shift.
     told = {"latents_mean": [0.5, -1.0, 0.25, 2.0], "latents_std": [2.0, 0.5, 1.5, 3.0], "shift_factor": 0.5}

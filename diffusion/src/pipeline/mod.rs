@@ -427,8 +427,15 @@ impl Pipeline {
 
 	fn plan(&self, request: &Request) -> Result<Box<dyn Schedule>, Error> {
 		let config = self.folder.scheduler_config();
+		let start = request.options.start.as_ref();
 		match self.part_of_schedule(request) {
 			Some(part) => schedulers::lcm_part(config, request.steps, part),
+			None if start.is_some_and(|start| start.mask.is_some()) && !self.folder.is_xl() => {
+				// As diffusers' inpainting pipeline has it, for all but XL.
+				request
+					.scheduler
+					.plan(&config.clone().without_warm_up(), request.steps)
+			},
 			None => request.scheduler.plan(config, request.steps),
 		}
 		.map_err(|problem| Error::request("steps", problem))

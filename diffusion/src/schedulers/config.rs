@@ -224,6 +224,14 @@ impl SchedulerConfig {
 		}
 	}
 
+	/// Without the Runge-Kutta steps that PNDM may begin with.
+	pub(crate) fn without_warm_up(self) -> Self {
+		Self {
+			skip_prk_steps: Some(true),
+			..self
+		}
+	}
+
 	/// LCM's defaults of the betas are not those of all others.
 	pub(super) fn with_lcm_betas(&self) -> Self {
 		const START: f64 = 0.00085;
