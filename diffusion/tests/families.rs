@@ -184,6 +184,27 @@ fn every_step_and_picture_is_that_of_diffusers() {
 	assert!(failures.is_empty(), "{failures:#?}");
 }
 
+#[test]
+fn means_and_deviations_are_one_for_each_channel() {
+	let directory = family("sdxl", None);
+	let path = directory.path().join("vae_decoder/config.json");
+	let config: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+	let means = serde_json::json!([0.0, 0.0, 0.0, 0.0]);
+	for deviations in [
+		"[1, 1, 1]",
+		"[1, 1, 1, 0]",
+		"[1, 1, 1, -1]",
+		"[1, 1, 1, 1e300]",
+	] {
+		let mut config = config.clone();
+		config["latents_mean"] = means.clone();
+		config["latents_std"] = serde_json::from_str(deviations).unwrap();
+		fs::write(&path, config.to_string()).unwrap();
+		let error = ModelFolder::open(directory.path()).unwrap_err();
+		assert!(error.to_string().contains("latents_std"), "{error}");
+	}
+}
+
 /// Why the pipeline of a folder does not load; it must be about the UNet's graph.
 fn unet_error(root: &Path) -> Error {
 	let folder = ModelFolder::open(root).unwrap_or_else(|error| panic!("{error}"));

@@ -195,13 +195,15 @@ fn batch_and_heads(graph: &Graph<'_>, value: &str) -> Option<(Option<i64>, i64)>
 	let mut found = None;
 	for rank in 0..=MAX_RANK {
 		// Of any other rank, what is made by it would have no four dimensions to be transposed.
-		let list = values::list(graph, shape, rank);
-		let Some(&[batch, _, heads, _]) = list.as_deref() else {
-			continue;
-		};
-		let here = (batch.filter(|batch| *batch > 0), heads?);
-		if *found.get_or_insert(here) != here {
-			return None;
+		let (list, is_ranked) = values::list(graph, shape, rank);
+		if let Some(&[batch, _, heads, _]) = list.as_deref() {
+			let here = (batch.filter(|batch| *batch > 0), heads?);
+			if *found.get_or_insert(here) != here {
+				return None;
+			}
+		}
+		if !is_ranked {
+			break;
 		}
 	}
 	// A rank that was not looked at could have been another answer.

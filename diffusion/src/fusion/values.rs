@@ -43,8 +43,13 @@ pub(super) fn number(graph: &Graph<'_>, value: &str, last: &LastDimension<'_>) -
 }
 
 /// A list of integers, each of them known or not, as it is where the value whose shape it is made of has
-/// `rank` dimensions. `None` where it is not known how many there are, or where it is made of several shapes.
-pub(super) fn list(graph: &Graph<'_>, value: &str, rank: usize) -> Option<Vec<Option<i64>>> {
+/// `rank` dimensions, and whether there is such a value. `None` where it is not known how many there are, or
+/// where it is made of several shapes.
+pub(super) fn list(
+	graph: &Graph<'_>,
+	value: &str,
+	rank: usize,
+) -> (Option<Vec<Option<i64>>>, bool) {
 	let last = LastDimension {
 		of: &|_| false,
 		size: 0,
@@ -53,7 +58,8 @@ pub(super) fn list(graph: &Graph<'_>, value: &str, rank: usize) -> Option<Vec<Op
 		rank,
 		..Evaluation::new(graph, &last)
 	};
-	evaluation.list(value, MAX_DEPTH)
+	let numbers = evaluation.list(value, MAX_DEPTH);
+	(numbers, evaluation.ranked.get().is_some())
 }
 
 struct Evaluation<'g, 'a> {
