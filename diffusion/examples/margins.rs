@@ -136,7 +136,7 @@ fn print(
 		})
 		.collect::<Result<Vec<f32>, Error>>()?;
 	errors.sort_by(f32::total_cmp);
-	let noise = 100.0 * judge.check_start(request, trajectory)?.relative;
+	let noise = 100.0 * judge.check_noise(request, trajectory)?.relative;
 	let grey = judge.check_picture(request, trajectory, &stop)?;
 	println!(
 		"| {name} | {:.3}% | {:.3}% | {:.3}% | {noise:.3}% | {grey} |",

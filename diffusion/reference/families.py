@@ -22,17 +22,23 @@ import torch
 from diffusers import (
     AutoencoderKL,
     DDIMScheduler,
+    DPMSolverMultistepScheduler,
     EulerAncestralDiscreteScheduler,
     EulerDiscreteScheduler,
+    LatentConsistencyModelImg2ImgPipeline,
     LCMScheduler,
+    PNDMScheduler,
     StableDiffusionImg2ImgPipeline,
     StableDiffusionInpaintPipeline,
     StableDiffusionPipeline,
+    StableDiffusionXLImg2ImgPipeline,
     StableDiffusionXLPipeline,
     UNet2DConditionModel,
 )
 from diffusers.pipelines.stable_diffusion import pipeline_stable_diffusion_inpaint
 from diffusers.pipelines.stable_diffusion import pipeline_stable_diffusion_img2img
+from diffusers.pipelines.stable_diffusion_xl import pipeline_stable_diffusion_xl_img2img
+from diffusers.pipelines.latent_consistency_models import pipeline_latent_consistency_img2img
 from PIL import Image
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizerFast
 
@@ -54,6 +60,8 @@ PROMPTS = [
     "",
     "caf\u00e9 \u30ea\u30f3\u30b4 \U0001f34e it's THE dog",
     "word " * 40,
+    # The token that Stable Diffusion 2 and XL's second encoder pad with.
+    "wow! a cat!!",
 ]
 
 
@@ -170,7 +178,11 @@ def shorten_names(graph):
 
 def config_of(module):
     config = module.config
-    return config.to_dict() if hasattr(config, "to_dict") else json.loads(json.dumps(dict(config), default=str))
+    if hasattr(config, "to_dict"):
+        return config.to_dict()
+    config = json.loads(json.dumps(dict(config), default=str))
+    # A set, in another order at each start of Python.
+    return config | {"_use_default_values": sorted(config["_use_default_values"])}
 
 
 def export_text(folder, name, model, dtype=torch.int64):
@@ -323,9 +335,14 @@ def engine_noise(seed, scheduler):
 
     modules = {
         vae_module: lambda shape, **_: own_noise(seed, PICTURE, shape),
-        pipeline_stable_diffusion_img2img: lambda shape, **_: own_noise(seed, INITIAL, shape),
-        pipeline_stable_diffusion_inpaint: lambda shape, **_: own_noise(seed, INITIAL, shape),
     }
+    for module in (
+        pipeline_stable_diffusion_img2img,
+        pipeline_stable_diffusion_inpaint,
+        pipeline_stable_diffusion_xl_img2img,
+        pipeline_latent_consistency_img2img,
+    ):
+        modules[module] = lambda shape, **_: own_noise(seed, INITIAL, shape)
     scheduler_module = sys.modules[type(scheduler).__module__]
     if hasattr(scheduler_module, "randn_tensor"):
         modules[scheduler_module] = of_step
@@ -525,16 +542,68 @@ def main():
     sdxl, sdxl_tokens = family_sdxl("sdxl", sdxl_scheduler)
     case("sdxl", sdxl, 7, 4, 5.0)
     case("sdxl", sdxl, 8, 3, 5.0, prompt=PROMPTS[2], negative="a blue book")
+    sdxl_parts = dict(sdxl.components)
     sdxl.scheduler = turbo
     case("sdxl", sdxl, 9, 1, 0.0, scheduler=turbo)
     case("sdxl", sdxl, 10, 3, 0.0, scheduler=turbo)
 
     lcm_scheduler = LCMScheduler()
-    lcm, lcm_tokens, _ = family_sd(
+    lcm, lcm_tokens, lcm_parts = family_sd(
         "lcm", lcm_scheduler, "<|endoftext|>", "quick_gelu", torch.float32, time_cond_proj_dim=32
     )
     case("lcm", lcm, 11, 4, 8.5)
     case("lcm", lcm, 12, 2, 1.0)
+
+    # A picture to start from: all steps, on a part of the schedule.
+    lcm_img2img = LatentConsistencyModelImg2ImgPipeline(scheduler=lcm_scheduler, **lcm_parts, **COMMON)
+    lcm_img2img.set_progress_bar_config(disable=True)
+    on_onnx_runtime(lcm_img2img, FAMILIES / "lcm", False)
+    for steps, strength in ((4, 0.5), (3, 0.9), (2, 1.0)):
+        given = start | {"strength": strength}
+        case("lcm", lcm_img2img, 14, steps, 8.5, more=given, image=image, strength=strength)
+
+    # Configurations as they are: Stable Diffusion's pipeline takes each with an offset of 1 and without
+    # clipping, XL's as it is.
+    for config in (
+        {},
+        STABLE_DIFFUSION | {"steps_offset": 0, "clip_sample": True, "set_alpha_to_one": False},
+    ):
+        told = {"_class_name": "DDIMScheduler"} | config
+        bare = StableDiffusionPipeline(scheduler=DDIMScheduler.from_config(told), **parts, **COMMON)
+        bare.set_progress_bar_config(disable=True)
+        on_onnx_runtime(bare, FAMILIES / "sd2", False)
+        case("sd2", bare, 15, 4, 3.0, more={"scheduler": told})
+        sdxl.scheduler = DDIMScheduler.from_config(told)
+        case("sdxl", sdxl, 16, 4, 3.0, more={"scheduler": told})
+    told = {"_class_name": "DPMSolverMultistepScheduler", "timestep_spacing": "leading"}
+    bare = StableDiffusionPipeline(scheduler=DPMSolverMultistepScheduler.from_config(told), **parts, **COMMON)
+    bare.set_progress_bar_config(disable=True)
+    on_onnx_runtime(bare, FAMILIES / "sd2", False)
+    case("sd2", bare, 17, 4, 3.0, more={"scheduler": told})
+
+    # Inpainting's takes PNDM without its first steps by Runge and Kutta besides.
+    told = {"_class_name": "PNDMScheduler"} | STABLE_DIFFUSION
+    inpaint = StableDiffusionInpaintPipeline(scheduler=PNDMScheduler.from_config(told), **parts, **COMMON)
+    inpaint.set_progress_bar_config(disable=True)
+    on_onnx_runtime(inpaint, FAMILIES / "sd2", False)
+    given = start | {"mask": mask.reshape(-1).tolist(), "strength": 0.8, "scheduler": told}
+    extra = {"mask_image": Image.fromarray(mask), "height": SIZE, "width": SIZE}
+    case("sd2", inpaint, 21, 5, 3.0, more=given, image=image, strength=0.8, **extra)
+
+    # Means and deviations of the latents, which XL's pipelines alone read; none of them reads a shift.
+    told = {"latents_mean": [0.5, -1.0, 0.25, 2.0], "latents_std": [2.0, 0.5, 1.5, 3.0], "shift_factor": 0.5}
+    sdxl_img2img = StableDiffusionXLImg2ImgPipeline(**sdxl_parts, add_watermarker=False)
+    sdxl_img2img.set_progress_bar_config(disable=True)
+    sdxl_img2img.scheduler = sdxl.scheduler = sdxl_scheduler
+    for made in (sdxl, sdxl_img2img):
+        made.vae.register_to_config(**told)
+    on_onnx_runtime(sdxl_img2img, FAMILIES / "sdxl", True)
+    case("sdxl", sdxl, 18, 3, 5.0, more={"vae": told})
+    given = start | {"strength": 0.7, "vae": told}
+    case("sdxl", sdxl_img2img, 19, 4, 5.0, more=given, image=image, strength=0.7)
+    sd2.vae.register_to_config(**told)
+    sd2.scheduler = v
+    case("sd2", sd2, 20, 2, 5.0, more={"vae": told})
 
     half, half_tokens, _ = family_sd("fp16", v, "<|endoftext|>", "quick_gelu", torch.float16)
     case("fp16", half, 13, 4, 4.0, negative="a blue book")
@@ -542,7 +611,14 @@ def main():
     made = {"sd2": sd2_tokens, "sdxl": sdxl_tokens, "lcm": lcm_tokens, "fp16": half_tokens}
     tokens = {name: ids(tokenizers) for name, tokenizers in made.items()}
     names = ("diffusers", "transformers", "torch", "onnx", "onnxruntime")
-    reference = {"made_by": {name: version(name) for name in names}, "tokens": tokens, "cases": cases}
+    # How many steps are taken of 1 to 500, in all, for each strength in hundredths, as every pipeline counts them.
+    taken = [sum(int(steps * (part / 100)) for steps in range(1, 501)) for part in range(1, 101)]
+    reference = {
+        "made_by": {name: version(name) for name in names},
+        "tokens": tokens,
+        "steps_taken": taken,
+        "cases": cases,
+    }
     text = json.dumps(reference, separators=(",", ":")).replace('{"family"', '\n{"family"')
     (FAMILIES / "reference.json").write_text(text + "\n")
 

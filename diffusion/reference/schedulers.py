@@ -122,7 +122,7 @@ def betas_and_steps():
         for schedule in ("linear", "squaredcos_cap_v2"):
             yield scheduler, {"beta_schedule": schedule, "prediction_type": "v_prediction"}, STEPS
         for spacing, steps in itertools.product(SPACINGS, (1, 2, 3, 15, 50, 250)):
-            # Not 499: there diffusers' trailing spacing has a 500th timestep, -1, by rounding.
+            # Not 61, 103, 499 and others: there diffusers' trailing spacing has a timestep more, -1, by rounding.
             if (scheduler == "lcm" and steps > 50) or (scheduler == "uni_pc" and steps > 50):
                 continue
             # Warm-up without skipping takes four timesteps; with it, two are the same first ones.
@@ -191,6 +191,19 @@ def own_options():
         yield "lcm", LCM | choice, STEPS
 
 
+def trailing():
+    """For every count of steps, the sum of trailing timesteps, each times its place: where NumPy's rounding makes
+    one too many, the last one, -1, is left out."""
+    sums = []
+    for steps in range(1, 501):
+        scheduler = DDIMScheduler(timestep_spacing="trailing")
+        scheduler.set_timesteps(steps)
+        timesteps = scheduler.timesteps.tolist()
+        assert len(timesteps) == steps or timesteps[steps:] == [-1]
+        sums.append(sum((place + 1) * timestep for place, timestep in enumerate(timesteps[:steps])))
+    return sums
+
+
 def numbers(tensor):
     """The shortest decimals that stand for these 32-bit floats."""
     flat = np.asarray(tensor, dtype=np.float32).reshape(-1)
@@ -240,6 +253,7 @@ def main():
         "start": numbers(start.flatten()),
         "predictions": [numbers(tensor.flatten()) for tensor in predictions],
         "noises": [numbers(tensor.flatten()) for tensor in noises],
+        "trailing": trailing(),
         "cases": [],
     }
     flat = [tensor.flatten() for tensor in (start, *predictions, *noises)]

@@ -232,23 +232,28 @@ fn open<'a>(
 	if !palette.len().is_multiple_of(PIXEL_BYTES as usize) {
 		return Err(Error::Png("has a palette of no whole colours".into()));
 	}
-	let mut text = Vec::new();
+	let mut text = Text {
+		left: limits.text_bytes,
+		chunks: Vec::new(),
+	};
 	for chunk in &header.uncompressed_latin1_text {
-		text.push((chunk.keyword.clone(), chunk.text.clone()));
+		text.add(&chunk.keyword, |_| Ok(chunk.text.clone()))?;
+	}
+	for chunk in &header.compressed_latin1_text {
+		text.add(&chunk.keyword, |left| {
+			let mut chunk = chunk.clone();
+			chunk.decompress_text_with_limit(left)?;
+			chunk.get_text()
+		})?;
 	}
 	for chunk in &header.utf8_text {
-		let mut chunk = chunk.clone();
-		chunk
-			.decompress_text_with_limit(limits.text_bytes)
-			.map_err(damaged)?;
-		text.push((chunk.keyword.clone(), chunk.get_text().map_err(damaged)?));
+		text.add(&chunk.keyword, |left| {
+			let mut chunk = chunk.clone();
+			chunk.decompress_text_with_limit(left)?;
+			chunk.get_text()
+		})?;
 	}
-	if text.iter().map(|(_, text)| text.len()).sum::<usize>() > limits.text_bytes {
-		return Err(Error::Png(format!(
-			"has more than {} bytes of text",
-			limits.text_bytes
-		)));
-	}
+	let text = text.chunks;
 	Ok((
 		Info {
 			width,
@@ -257,4 +262,26 @@ fn open<'a>(
 		},
 		reader,
 	))
+}
+
+/// Text chunks, within a limit of all of them together.
+struct Text {
+	/// Bytes that there may still be.
+	left: usize,
+	chunks: Vec<(String, String)>,
+}
+
+impl Text {
+	/// Adds a chunk, whose text `unpack` gives, up to so many bytes.
+	fn add(
+		&mut self,
+		keyword: &str,
+		unpack: impl FnOnce(usize) -> Result<String, png::DecodingError>,
+	) -> Result<(), Error> {
+		let text = unpack(self.left).map_err(damaged)?;
+		let left = self.left.checked_sub(text.len());
+		self.left = left.ok_or_else(|| Error::Png("has too much text".into()))?;
+		self.chunks.push((keyword.to_owned(), text));
+		Ok(())
+	}
 }

@@ -93,9 +93,10 @@ impl Tokenizer {
 		let (start, end, padding) = (id(&config.start)?, id(&config.end)?, id(&config.padding)?);
 		// Else only a prompt that needs it would show that it is missing.
 		id(&config.unknown)?;
-		// A prompt that spells them out gets them whole, as it does from transformers.
-		let special =
-			[&config.start, &config.end].map(|token| AddedToken::from(token.clone(), true));
+		// A prompt that spells them out gets them whole, as it does from transformers: also a `!` where that
+		// is what pads.
+		let special = [&config.start, &config.end, &config.padding, &config.unknown]
+			.map(|token| AddedToken::from(token.clone(), true));
 		inner.add_special_tokens(&special);
 		Ok(Self {
 			inner,
@@ -194,7 +195,10 @@ pub fn weights(prompt: &str) -> Vec<(String, f32)> {
 		}
 	}
 	fn multiply(parts: &mut [(String, f32)], by: f32) {
-		parts.iter_mut().for_each(|(_, weight)| *weight *= by);
+		for (_, weight) in parts {
+			// Infinity times 0 would be no weight.
+			*weight = (*weight * by).clamp(f32::MIN, f32::MAX);
+		}
 	}
 	while let Some(character) = rest.next() {
 		match character {
@@ -277,12 +281,17 @@ mod tests {
 		check("(red:-3)", &[("red", 0.0)]);
 		check("(red:1e30)", &[("red", 10.0)]);
 		check("(red:nan)", &[("red:nan", 1.1)]);
+		check(
+			"(((red:3e38)b:9)c:0)",
+			&[("red", 0.0), ("b", 0.0), ("c", 0.0)],
+		);
+		check("((red:100):0.01)", &[("red", 1.0)]);
 		check("()", &[]);
 	}
 
 	proptest! {
 		#[test]
-		fn any_text_has_weights_within_the_limits(prompt in "[a-c()\\[\\]:0-9.\\\\ ]{0,60}") {
+		fn any_text_has_weights_within_the_limits(prompt in "[a-f()\\[\\]:0-9.\\\\ ]{0,60}") {
 			for (_, weight) in weights(&prompt) {
 				prop_assert!(WEIGHTS.contains(&weight));
 			}

@@ -229,6 +229,43 @@ fn other_sizes_are_made() {
 	}
 }
 
+/// Tiles of six and of ten latents, and those that a picture is decoded in where memory runs out.
+#[test]
+fn pictures_in_tiles_are_the_whole_ones() {
+	let folder = folder();
+	let mut pipeline = pipeline(1);
+	for (side, tiles) in [(128, &[32, 48, 64, 80, 96][..]), (160, &[48, 80])] {
+		let request = Request {
+			width: side,
+			height: side,
+			..Request::new(&folder, "a red apple", 7)
+		};
+		pipeline.set_vae_tile(0).unwrap();
+		let whole = generate(&mut pipeline, &request).rgb;
+		for tile in tiles {
+			pipeline.set_vae_tile(*tile).unwrap();
+			let tiled = generate(&mut pipeline, &request).rgb;
+			// Row by row: a bar at an edge is little of the whole.
+			let row = usize::from(side) * 3;
+			let rows = whole.chunks(row).zip(tiled.chunks(row));
+			let apart = rows.map(|(a, b)| {
+				let sum: u32 = a
+					.iter()
+					.zip(b)
+					.map(|(a, b)| u32::from(a.abs_diff(*b)))
+					.sum();
+				sum / row as u32
+			});
+			let worst = apart.max().unwrap();
+			// The decoder looks at the whole picture: the less of it a tile is, the more it shows.
+			assert!(
+				worst <= 32,
+				"{side} in tiles of {tile}: {worst} grey levels"
+			);
+		}
+	}
+}
+
 #[test]
 fn a_cancelled_picture_leaves_the_pipeline_whole() {
 	let request = Request::new(&folder(), "a fox", 3);

@@ -24,6 +24,9 @@ struct Case {
 	family: String,
 	/// Instead of the folder's own.
 	scheduler: Option<Value>,
+	/// What the decoder's configuration says besides.
+	#[serde(default)]
+	vae: serde_json::Map<String, Value>,
 	prompt: String,
 	negative: String,
 	seed: u64,
@@ -111,6 +114,11 @@ fn every_step_and_picture_is_that_of_diffusers() {
 	let mut failures = Vec::new();
 	for case in &cases {
 		let directory = family(&case.family, case.scheduler.as_ref());
+		let decoder = directory.path().join("vae_decoder/config.json");
+		let mut config: serde_json::Map<String, Value> =
+			serde_json::from_slice(&fs::read(&decoder).unwrap()).unwrap();
+		config.extend(case.vae.clone());
+		fs::write(&decoder, serde_json::to_vec(&config).unwrap()).unwrap();
 		let (folder, mut pipeline) = load(directory.path());
 		let mut steps: Vec<Vec<f32>> = Vec::new();
 		let picture = pipeline
@@ -144,6 +152,27 @@ fn every_step_and_picture_is_that_of_diffusers() {
 	assert!(failures.is_empty(), "{failures:#?}");
 }
 
+#[test]
+fn means_and_deviations_are_one_for_each_channel() {
+	let directory = family("sdxl", None);
+	let path = directory.path().join("vae_decoder/config.json");
+	let config: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+	let means = serde_json::json!([0.0, 0.0, 0.0, 0.0]);
+	for deviations in [
+		"[1, 1, 1]",
+		"[1, 1, 1, 0]",
+		"[1, 1, 1, -1]",
+		"[1, 1, 1, 1e300]",
+	] {
+		let mut config = config.clone();
+		config["latents_mean"] = means.clone();
+		config["latents_std"] = serde_json::from_str(deviations).unwrap();
+		fs::write(&path, config.to_string()).unwrap();
+		let error = ModelFolder::open(directory.path()).unwrap_err();
+		assert!(error.to_string().contains("latents_std"), "{error}");
+	}
+}
+
 /// Why the pipeline of a folder does not load; it must be about the UNet's graph.
 fn unet_error(root: &Path) -> Error {
 	let folder = ModelFolder::open(root).unwrap_or_else(|error| panic!("{error}"));
@@ -170,7 +199,11 @@ fn weights_beside_the_graph_are_needed() {
 	fs::write(&path, &weights[..weights.len() / 2]).unwrap();
 	assert!(matches!(unet_error(directory.path()), Error::Graph { .. }));
 	fs::remove_file(&path).unwrap();
-	assert!(matches!(unet_error(directory.path()), Error::Graph { .. }));
+	let error = ModelFolder::open(directory.path()).unwrap_err();
+	assert!(
+		matches!(&error, Error::Model { path, .. } if path.ends_with("unet/model.onnx")),
+		"{error}"
+	);
 }
 
 /// A protobuf field that holds bytes, and one that holds a number.
@@ -547,6 +580,19 @@ fn steps_run_again_tell_honest_from_cheating() {
 			..request.clone()
 		};
 		assert!(pipeline.check_start(&other, trajectory).unwrap().relative > 0.5);
+		let mut changed = trajectory.clone();
+		changed.leaves[runs + 1].fill(0);
+		let error = pipeline.check_start(&request, &changed).unwrap();
+		assert!(error.relative > 0.9, "{scheduler}: {error:?}");
+		let noise = pipeline.check_noise(&request, &changed).unwrap();
+		assert!(noise.relative < 1e-3, "{scheduler}: {noise:?}");
+		changed.leaves[runs + 1].pop();
+		assert!(pipeline.check_start(&request, &changed).is_err());
+		let fewer = Request {
+			guidance: 1.0,
+			..request.clone()
+		};
+		assert!(pipeline.check_start(&fewer, trajectory).is_err());
 		let mut swapped = trajectory.clone();
 		swapped.leaves.swap(2, 3);
 		let error = pipeline.rerun_step(&request, &swapped, 1, &stop).unwrap();

@@ -194,6 +194,36 @@ fn weights_outside_the_folder_are_refused() {
 	assert!(ModelFolder::open(folder.path()).is_ok());
 }
 
+/// What a model computes with is in its hash.
+#[test]
+fn weights_in_files_that_do_not_count_are_refused() {
+	for location in [".w", "sub/.w", ".sub/w"] {
+		let folder = small_folder(&json!({}));
+		write(
+			folder.path(),
+			"unet/model.onnx",
+			graph_with_weights_in(location),
+		);
+		write(folder.path(), &format!("unet/{location}"), "weights");
+		refused(folder.path(), "unet/model.onnx", location);
+		refused(folder.path(), "unet/model.onnx", "hash");
+	}
+}
+
+/// A socket stands for all that is no file: a pipe would be waited for.
+#[cfg(unix)]
+#[test]
+fn what_is_no_file_is_not_read() {
+	for name in ["cuckoo.json", "unet/config.json", "unet/model.onnx"] {
+		let folder = small_folder(&json!({}));
+		let path = folder.path().join(name);
+		let _ = fs::remove_file(&path);
+		let _socket = std::os::unix::net::UnixListener::bind(&path).unwrap();
+		let named = name.rsplit('/').next().unwrap();
+		refused(folder.path(), named, "file");
+	}
+}
+
 #[cfg(unix)]
 #[test]
 fn links_out_of_the_folder_are_refused() {

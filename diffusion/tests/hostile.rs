@@ -143,14 +143,38 @@ fn graphs_with_other_ends_are_refused() {
 		);
 		assert!(error.to_string().len() < 1000, "{what}");
 	}
-	// Sizes that no request has: known when it is painted.
-	for (graph, axis) in [(UNET, 1), (TEXT, 1), (DECODER, 2)] {
-		let ports: Ports = match axis {
-			1 => |inputs, _| inputs[0].shape[1] = Some(usize::MAX),
-			_ => |inputs, _| inputs[0].shape[2] = Some(1 << 40),
-		};
+	// Sizes that no request has: of those that no input has, nothing is made.
+	let cases: [(&str, &'static str, Ports); 7] = [
+		("channels", UNET, |inputs, _| inputs[0].shape[1] = Some(5)),
+		("channels", UNET, |inputs, _| {
+			inputs[0].shape[1] = Some(usize::MAX)
+		}),
+		("height", UNET, |inputs, _| {
+			inputs[0].shape[2] = Some(1 << 62)
+		}),
+		("timesteps", UNET, |inputs, _| {
+			inputs[1].shape = vec![Some(10_000_000_000_000)]
+		}),
+		("guidance", UNET, |inputs, _| {
+			inputs.push(Port {
+				name: "timestep_cond".into(),
+				element: Some(Element::F32),
+				shape: vec![None, Some(10_000_000_000_000)],
+			})
+		}),
+		("tokens", TEXT, |inputs, _| {
+			inputs[0].shape[1] = Some(usize::MAX)
+		}),
+		("height", DECODER, |inputs, _| {
+			inputs[0].shape[2] = Some(1 << 40)
+		}),
+	];
+	for (what, graph, ports) in cases {
 		let error = paint(graph, ports, honest_result, |_| ()).unwrap_err();
-		assert!(matches!(error, Error::Model { .. }), "{graph}: {error}");
+		assert!(
+			matches!(error, Error::Model { .. }),
+			"{graph}, {what}: {error}"
+		);
 	}
 }
 

@@ -85,6 +85,59 @@ fn limits_hold_before_anything_is_unpacked() {
 	assert!(decode(&file, &exact).is_ok());
 }
 
+/// Text of each of the three kinds of chunks, packed and not, within one limit.
+#[test]
+fn text_of_all_kinds_is_read_up_to_a_limit_of_all() {
+	use png::{
+		text_metadata::{ITXtChunk, ZTXtChunk},
+		Encoder,
+	};
+	let write = |kilobytes: usize| {
+		let text = "x".repeat(kilobytes << 10);
+		let mut file = Vec::new();
+		let mut writer = Encoder::new(&mut file, 1, 1).write_header().unwrap();
+		writer
+			.write_text_chunk(&png::text_metadata::TEXtChunk::new("plain", "word"))
+			.unwrap();
+		for number in 0..3 {
+			let packed = ZTXtChunk::new(format!("packed {number}"), text.clone());
+			writer.write_text_chunk(&packed).unwrap();
+			let mut packed = ITXtChunk::new(format!("text {number}"), text.clone());
+			packed.compressed = true;
+			packed.compress_text().unwrap();
+			writer.write_text_chunk(&packed).unwrap();
+		}
+		writer.write_image_data(&[0]).unwrap();
+		writer.finish().unwrap();
+		file
+	};
+	let limits = |text_bytes| Limits {
+		text_bytes,
+		..Limits::default()
+	};
+	let file = write(10);
+	let info = inspect(&file, &limits((60 << 10) + 4)).unwrap();
+	let read: Vec<_> = info
+		.text
+		.iter()
+		.map(|(keyword, text)| (keyword.as_str(), text.len()))
+		.collect();
+	let long = 10 << 10;
+	let expected = [
+		("plain", 4),
+		("packed 0", long),
+		("packed 1", long),
+		("packed 2", long),
+		("text 0", long),
+		("text 1", long),
+		("text 2", long),
+	];
+	assert_eq!(read, expected);
+	assert!(inspect(&file, &limits((60 << 10) + 3)).is_err());
+	// Each of them is within the limit.
+	assert!(inspect(&write(60), &limits(64 << 10)).is_err());
+}
+
 /// A header that promises 4 thousand million pixels costs nothing.
 #[test]
 fn a_pixel_bomb_is_refused() {

@@ -15,6 +15,8 @@ struct Reference {
 	start: Vec<f32>,
 	predictions: Vec<Vec<f32>>,
 	noises: Vec<Vec<f32>>,
+	/// For 1 to 500 steps, the sum of trailing timesteps, each times its place.
+	trailing: Vec<u64>,
 	cases: Vec<Case>,
 }
 
@@ -100,6 +102,21 @@ fn every_case_agrees_with_diffusers() {
 	}
 }
 
+#[test]
+fn trailing_timesteps_are_those_of_diffusers_for_any_count() {
+	let reference: Reference = parse(common::reference_json("schedulers.json"));
+	assert_eq!(reference.trailing.len(), 500);
+	let config: SchedulerConfig = parse(json!({ "timestep_spacing": "trailing" }));
+	for (steps, expected) in (1..).zip(reference.trailing) {
+		let schedule = Scheduler::Ddim.plan(&config, steps).unwrap();
+		let places = (1..).zip(schedule.timesteps());
+		let sum: u64 = places
+			.map(|(place, timestep)| place * *timestep as u64)
+			.sum();
+		assert_eq!(sum, expected, "{steps} steps");
+	}
+}
+
 fn refusal(config: Value) -> String {
 	parse::<SchedulerConfig>(config).check().unwrap_err()
 }
@@ -137,6 +154,8 @@ fn numbers_that_make_no_schedule_are_refused() {
 		json!({ "sigma_max": -1.0 }),
 		json!({ "sigma_max": 1e300 }),
 		json!({ "timestep_scaling": 0.0 }),
+		json!({ "clip_sample_range": -1.0 }),
+		json!({ "clip_sample_range": 1e300 }),
 	] {
 		refusal(config);
 	}

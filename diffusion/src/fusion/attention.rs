@@ -70,9 +70,13 @@ pub(super) fn find<'a>(graph: &Graph<'a>, softmax: usize) -> Option<Attention<'a
 	{
 		return None;
 	}
-	let heads = heads(graph, query.value)?;
-	if heads != self::heads(graph, key.value)? || heads != self::heads(graph, value.value)? {
-		return None;
+	// Products take one of a batch of one for each of the other side's batch, ONNX Runtime's operator does
+	// not: where a batch is in the file, it is that of all three.
+	let (batch, heads) = batch_and_heads(graph, query.value)?;
+	for other in [key.value, value.value] {
+		if batch_and_heads(graph, other)? != (batch, heads) {
+			return None;
+		}
 	}
 	Some(Attention {
 		end,
@@ -177,16 +181,34 @@ fn is_number(graph: &Graph<'_>, value: &str) -> bool {
 	values::number(graph, value, &any).is_some()
 }
 
-/// How many heads a value of batch, places, heads and numbers has: by the `Reshape` that makes it.
-fn heads(graph: &Graph<'_>, value: &str) -> Option<i64> {
+/// The batch, where the file says it, and how many heads a value of batch, places, heads and numbers has: by
+/// the `Reshape` that makes it.
+fn batch_and_heads(graph: &Graph<'_>, value: &str) -> Option<(Option<i64>, i64)> {
+	/// More dimensions than any value has.
+	const MAX_RANK: usize = 12;
 	let node = graph.producer(value)?;
 	// Whose zeros could mean an empty dimension.
 	if !node.is("Reshape") || node.number("allowzero").unwrap_or(0) != 0 {
 		return None;
 	}
-	let shape = values::list(graph, node.inputs.get(1)?);
-	let heads = (*shape.get(2)?)?;
-	(1..=MAX_HEADS).contains(&heads).then_some(heads)
+	let shape = node.inputs.get(1)?;
+	let mut found = None;
+	for rank in 0..=MAX_RANK {
+		// Of any other rank, what is made by it would have no four dimensions to be transposed.
+		let (list, is_ranked) = values::list(graph, shape, rank);
+		if let Some(&[batch, _, heads, _]) = list.as_deref() {
+			let here = (batch.filter(|batch| *batch > 0), heads?);
+			if *found.get_or_insert(here) != here {
+				return None;
+			}
+		}
+		if !is_ranked {
+			break;
+		}
+	}
+	// A rank that was not looked at could have been another answer.
+	let is_sure = graph.values_left.get() > 0;
+	found.filter(|(_, heads)| is_sure && (1..=MAX_HEADS).contains(heads))
 }
 
 /// What the products are multiplied with in all: `Some(None)` for one by the root of a head's size. Of

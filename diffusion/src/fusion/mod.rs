@@ -17,7 +17,10 @@ mod values;
 
 use attention::Attention;
 use proto::{fields, put_bytes, put_float, put_header, put_number, Field, Node};
-use std::collections::{HashMap, HashSet};
+use std::{
+	cell::Cell,
+	collections::{HashMap, HashSet},
+};
 
 /// A rewritten model.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -166,6 +169,8 @@ struct Graph<'a> {
 	weights: HashMap<&'a str, &'a [u8]>,
 	outputs: HashSet<&'a str>,
 	version: i64,
+	/// How many values are still looked at for numbers that the graph computes.
+	values_left: Cell<u32>,
 }
 
 impl<'a> Graph<'a> {
@@ -182,6 +187,7 @@ impl<'a> Graph<'a> {
 			weights: HashMap::new(),
 			outputs: HashSet::new(),
 			version,
+			values_left: Cell::new(values::MAX_VALUES),
 		};
 		for field in &graph.fields {
 			match field.number {

@@ -26,14 +26,19 @@ const MAX_FIELDS: usize = 1 << 20;
 
 /// The fields of a message in their order; `None` where it is none, or has too many.
 pub(super) fn fields(message: &[u8]) -> Option<Vec<Field<'_>>> {
+	fields_up_to(message, MAX_FIELDS)
+}
+
+fn fields_up_to(message: &[u8], most: usize) -> Option<Vec<Field<'_>>> {
 	let mut fields = Vec::new();
 	let mut rest = message;
 	while !rest.is_empty() {
-		if fields.len() == MAX_FIELDS {
+		if fields.len() == most {
 			return None;
 		}
 		let begin = rest;
-		let tag = varint(&mut rest)?;
+		// Protobuf's own library cuts a larger one, and would see another field.
+		let tag = u32::try_from(varint(&mut rest)?).ok()?;
 		let content = match tag & 7 {
 			0 => Content::Number(varint(&mut rest)?),
 			1 => {
@@ -54,7 +59,7 @@ pub(super) fn fields(message: &[u8]) -> Option<Vec<Field<'_>>> {
 			_ => return None,
 		};
 		fields.push(Field {
-			number: tag >> 3,
+			number: u64::from(tag >> 3),
 			content,
 			raw: &begin[..begin.len() - rest.len()],
 		});
@@ -164,6 +169,11 @@ impl<'a> Node<'a> {
 		self.attributes.iter().any(|attribute| attribute.has_graph)
 	}
 
+	/// Whether it is told this at all.
+	pub(super) fn has(&self, name: &str) -> bool {
+		self.attribute(name).is_some()
+	}
+
 	pub(super) fn number(&self, name: &str) -> Option<i64> {
 		self.attribute(name)?.number
 	}
@@ -234,6 +244,8 @@ pub(super) fn tensor_size(message: &[u8]) -> Option<(u64, u64)> {
 
 /// Numbers of a tensor that is read; larger ones are weights.
 const SMALL: usize = 16;
+/// Its fields: each look at a tensor reads them again.
+const SMALL_FIELDS: usize = 64;
 
 /// The name of a tensor.
 pub(super) fn tensor_name(message: &[u8]) -> Option<&str> {
@@ -251,7 +263,7 @@ pub(super) fn small_tensor(message: &[u8]) -> Option<Numbers> {
 	const FLOAT16: i64 = 10;
 	const DOUBLE: i64 = 11;
 	let (mut kind, mut ints, mut floats, mut raw) = (0, Vec::new(), Vec::new(), None);
-	for field in fields(message)? {
+	for field in fields_up_to(message, SMALL_FIELDS)? {
 		match (field.number, field.content) {
 			(2, _) => kind = field.signed()?,
 			(4, Content::Float(number)) => floats.push(f64::from(number)),
@@ -410,6 +422,30 @@ mod tests {
 		);
 		assert_eq!(tensor(1, &|m| put_bytes(m, 9, &[0; 4096])), None);
 		assert_eq!(tensor(1, &|m| put_bytes(m, 13, b"elsewhere")), None);
+	}
+
+	/// Of one that has a million of them, not each is read at each look.
+	#[test]
+	fn tensors_of_many_fields_are_not_small() {
+		let mut message = Vec::new();
+		put_number(&mut message, 2, 7);
+		put_number(&mut message, 7, 5);
+		for _ in 2..SMALL_FIELDS {
+			put_bytes(&mut message, 12, b"");
+		}
+		assert_eq!(small_tensor(&message), Some(Numbers::Int(vec![5])));
+		put_bytes(&mut message, 12, b"");
+		assert_eq!(small_tensor(&message), None);
+	}
+
+	/// As protobuf's own library reads it, this is the same field.
+	#[test]
+	fn tags_that_are_cut_elsewhere_make_no_message() {
+		let mut message = Vec::new();
+		put_bytes(&mut message, 8, b"name");
+		let longer = [&[0x80 | message[0], 0x80, 0x80, 0x80, 0x10], &message[1..]].concat();
+		assert!(fields(&message).is_some());
+		assert_eq!(fields(&longer), None);
 	}
 
 	proptest! {

@@ -210,6 +210,12 @@ fn factors_may_stand_anywhere_and_be_computed() {
 	assert_eq!(written.found(), Some((3, None)));
 	written.node("sizes").1 = vec!["k4"];
 	assert_eq!(written.found(), Some((3, None)));
+	// A shape of some dimensions ends in another one.
+	for (name, place) in [("end", -1), ("end", 3), ("start", 1)] {
+		let mut part = written.clone();
+		part.node("sizes").3 = vec![number_attribute(name, place)];
+		assert_eq!(part.found(), None, "{name}");
+	}
 	// The last dimension of the transposed keys, and of the scores, is the number of places.
 	for other in ["q", "kh", "vh"] {
 		written.node("sizes").1 = vec![other];
@@ -260,10 +266,61 @@ fn heads_are_found_in_shapes_that_are_computed() {
 	assert_eq!(written.found().map(|(heads, _)| heads), Some(5));
 }
 
+/// Each list of a shape has as many numbers as the shape has, which is known where the whole must be four.
+#[test]
+fn parts_of_shapes_are_as_long_as_they_can_be() {
+	let with = |parts: &[&'static str], nodes: &[NodeParts]| {
+		let mut written = Written::new();
+		let concat = vec![number_attribute("axis", 0)];
+		let mut made = vec![("Shape", vec!["q"], "sizes", vec![])];
+		made.extend(nodes.iter().cloned());
+		made.push(("Concat", parts.to_vec(), "shape", concat));
+		written.nodes.splice(0..0, made);
+		written.constants.retain(|(name, _)| *name != "shape");
+		written.constants.extend([
+			("nought", ints(&[0])),
+			("one", ints(&[1])),
+			("two", ints(&[2])),
+			("three", ints(&[3])),
+			("last", ints(&[-1])),
+			("end", ints(&[i64::MAX])),
+			("heads", ints(&[5, 7])),
+		]);
+		written.found().map(|(heads, _)| heads)
+	};
+	let cut = |of, from, to, name| ("Slice", vec![of, from, to], name, vec![]);
+	// As PyTorch writes `(*x.shape[:2], 5, 7, *x.shape[3:])`.
+	let begin = cut("sizes", "nought", "two", "begin");
+	let rest = cut("sizes", "three", "end", "rest");
+	assert_eq!(
+		with(&["begin", "heads", "rest"], &[begin.clone(), rest]),
+		Some(5)
+	);
+	// Only where the shape has a single number are there four.
+	let first = cut("sizes", "nought", "one", "first");
+	assert_eq!(
+		with(&["begin", "heads", "first"], &[begin.clone(), first]),
+		Some(7)
+	);
+	let tail = cut("sizes", "nought", "last", "tail");
+	assert_eq!(with(&["tail", "heads"], &[tail]), Some(5));
+	// Four in two ways: of one and one, and of two and none.
+	let middle = cut("sizes", "last", "two", "middle");
+	let ways = ["begin", "heads", "middle"];
+	assert_eq!(with(&ways, &[begin.clone(), middle]), None);
+	// Of two shapes, each may have as many as it likes.
+	let other = [
+		begin,
+		("Shape", vec!["k"], "others", vec![]),
+		cut("others", "three", "end", "rest"),
+	];
+	assert_eq!(with(&["begin", "heads", "rest"], &other), None);
+}
+
 #[test]
 fn what_is_not_attention_is_left_alone() {
 	type Change = fn(&mut Written);
-	let changes: [(&str, Change); 12] = [
+	let changes: [(&str, Change); 13] = [
 		("softmax over places", |it| {
 			it.node("weights").3 = vec![number_attribute("axis", 2)]
 		}),
@@ -302,6 +359,10 @@ fn what_is_not_attention_is_left_alone() {
 			it.node("v4").1 = vec!["v", "other"];
 			it.constants.push(("other", ints(&[0, -1, 1, 8])));
 		}),
+		("one batch of values for all", |it| {
+			it.node("v4").1 = vec!["v", "other"];
+			it.constants.push(("other", ints(&[1, -1, 3, 8])));
+		}),
 		("the softmax is the right side", |it| {
 			it.node("pooled").1 = vec!["vh", "weights"]
 		}),
@@ -335,6 +396,14 @@ fn numbers_that_would_take_for_ever_are_given_up() {
 		let twice = vec![pair[1], pair[1]];
 		written.nodes.insert(6, ("Mul", twice, pair[0], vec![]));
 	}
+	let begun = std::time::Instant::now();
+	assert_eq!(written.found(), None);
+	assert!(begun.elapsed().as_secs() < 5);
+
+	// A constant that is long to read, looked at again and again.
+	let mut written = written.clone();
+	let (_, tensor) = written.constants.last_mut().unwrap();
+	tensor.extend([12 << 3 | 2, 0].repeat(1 << 19));
 	let begun = std::time::Instant::now();
 	assert_eq!(written.found(), None);
 	assert!(begun.elapsed().as_secs() < 5);

@@ -8,8 +8,11 @@ use std::cell::Cell;
 
 /// Values behind values; exporters write a dozen.
 const MAX_DEPTH: usize = 24;
-/// Values looked at for one number: a graph can be made so that there are two ways at each of them.
-const MAX_VALUES: u32 = 1000;
+/// Values looked at for all numbers of a graph, some hundred for each of its attentions: a graph can be
+/// made so that there are two ways at each of them.
+pub(super) const MAX_VALUES: u32 = 1 << 20;
+/// Numbers in a list; a shape has a handful.
+const MAX_LIST: usize = 16;
 
 /// A number as the graph computes it.
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -39,20 +42,32 @@ pub(super) fn number(graph: &Graph<'_>, value: &str, last: &LastDimension<'_>) -
 	Evaluation::new(graph, last).number(value, MAX_DEPTH)
 }
 
-/// The first numbers of a list of integers, up to where it is not known any more how many there are.
-pub(super) fn list(graph: &Graph<'_>, value: &str) -> Vec<Option<i64>> {
+/// A list of integers, each of them known or not, as it is where the value whose shape it is made of has
+/// `rank` dimensions, and whether there is such a value. `None` where it is not known how many there are, or
+/// where it is made of several shapes.
+pub(super) fn list(
+	graph: &Graph<'_>,
+	value: &str,
+	rank: usize,
+) -> (Option<Vec<Option<i64>>>, bool) {
 	let last = LastDimension {
 		of: &|_| false,
 		size: 0,
 	};
-	let (numbers, _) = Evaluation::new(graph, &last).list(value, MAX_DEPTH);
-	numbers
+	let evaluation = Evaluation {
+		rank,
+		..Evaluation::new(graph, &last)
+	};
+	let numbers = evaluation.list(value, MAX_DEPTH);
+	(numbers, evaluation.ranked.get().is_some())
 }
 
 struct Evaluation<'g, 'a> {
 	graph: &'g Graph<'a>,
 	last: &'g LastDimension<'g>,
-	values_left: Cell<u32>,
+	/// Dimensions of the value whose shape a list is made of, and which value that is.
+	rank: usize,
+	ranked: Cell<Option<&'a str>>,
 }
 
 impl<'g, 'a> Evaluation<'g, 'a> {
@@ -60,13 +75,15 @@ impl<'g, 'a> Evaluation<'g, 'a> {
 		Self {
 			graph,
 			last,
-			values_left: Cell::new(MAX_VALUES),
+			rank: 0,
+			ranked: Cell::new(None),
 		}
 	}
 
 	/// The depth below a value, if it is to be looked at.
 	fn below(&self, depth: usize) -> Option<usize> {
-		self.values_left.set(self.values_left.get().checked_sub(1)?);
+		let left = &self.graph.values_left;
+		left.set(left.get().checked_sub(1)?);
 		depth.checked_sub(1)
 	}
 
@@ -120,7 +137,7 @@ impl<'g, 'a> Evaluation<'g, 'a> {
 	/// The last dimension that a node takes of a shape.
 	fn size(&self, node: &Node<'_>) -> Option<Number> {
 		let shape = self.graph.producer(node.inputs.first()?)?;
-		let known = shape.is("Shape") && (self.last.of)(shape.inputs.first()?);
+		let known = is_whole_shape(shape) && (self.last.of)(shape.inputs.first()?);
 		known.then_some(Number::Int(self.last.size))
 	}
 
@@ -135,47 +152,62 @@ impl<'g, 'a> Evaluation<'g, 'a> {
 		(stride == 1).then_some((begin, end))
 	}
 
-	/// The beginning of a list, and whether that is all of it.
-	fn list(&self, value: &str, depth: usize) -> (Vec<Option<i64>>, bool) {
-		const UNKNOWN: (Vec<Option<i64>>, bool) = (Vec::new(), false);
-		let Some(depth) = self.below(depth) else {
-			return UNKNOWN;
-		};
+	/// A list, if it is known how many numbers it has.
+	fn list(&self, value: &str, depth: usize) -> Option<Vec<Option<i64>>> {
+		let depth = self.below(depth)?;
 		match self.constant(value) {
-			Some(Numbers::Int(numbers)) => return (numbers.into_iter().map(Some).collect(), true),
-			Some(Numbers::Float(_)) => return UNKNOWN,
+			Some(Numbers::Int(numbers)) => return Some(numbers.into_iter().map(Some).collect()),
+			Some(Numbers::Float(_)) => return None,
 			None => {},
 		}
-		let Some(node) = self.graph.producer(value) else {
-			return UNKNOWN;
-		};
-		let first = || node.inputs.first().copied().unwrap_or_default();
+		let node = self.graph.producer(value)?;
+		let first = *node.inputs.first()?;
 		if node.is("Concat") {
 			let mut numbers = Vec::new();
 			for part in &node.inputs {
-				let (part, is_whole) = self.list(part, depth);
-				numbers.extend(part);
-				if !is_whole || numbers.len() > 8 {
-					return (numbers, false);
+				numbers.extend(self.list(part, depth)?);
+				if numbers.len() > MAX_LIST {
+					return None;
 				}
 			}
-			(numbers, true)
+			Some(numbers)
 		} else if node.is("Unsqueeze") {
 			// What becomes a list by it is a single number, known or not.
-			(vec![self.int(first(), depth)], true)
+			Some(vec![self.int(first, depth)])
 		} else if node.is("Identity") || node.is("Cast") {
-			self.list(first(), depth)
+			self.list(first, depth)
+		} else if is_whole_shape(node) {
+			// Of a second one, the rank could be another.
+			let is_first = self.ranked.get().is_none_or(|ranked| ranked == first);
+			self.ranked.set(Some(first));
+			is_first.then(|| vec![None; self.rank])
 		} else if node.is("Slice") {
-			match self.bounds(node, depth) {
-				Some((begin, end)) if 0 <= begin && begin <= end && end <= 8 => {
-					(vec![None; (end - begin) as usize], true)
-				},
-				_ => UNKNOWN,
-			}
+			let (begin, end) = self.bounds(node, depth)?;
+			let mut numbers = self.list(first, depth)?;
+			let (begin, end) = (place(begin, numbers.len()), place(end, numbers.len()));
+			numbers.truncate(end);
+			Some(numbers.split_off(begin.min(end)))
 		} else {
-			UNKNOWN
+			None
 		}
 	}
+}
+
+/// Whether it is a `Shape` of all dimensions.
+fn is_whole_shape(node: &Node<'_>) -> bool {
+	node.is("Shape") && !node.has("start") && !node.has("end")
+}
+
+/// A place in a list of so many numbers as `Slice` understands it: negative from the end, and never
+/// outside.
+fn place(bound: i64, length: usize) -> usize {
+	let length = length as i64;
+	let bound = if bound < 0 {
+		bound.saturating_add(length)
+	} else {
+		bound
+	};
+	bound.clamp(0, length) as usize
 }
 
 /// To a type of TensorProto.

@@ -21,6 +21,10 @@ pub(super) fn read_text(path: &Path) -> Result<String, Error> {
 		path: path.into(),
 		source,
 	};
+	// A pipe would be waited for.
+	if path.exists() && !path.is_file() {
+		return Err(Error::model(path, "is no file"));
+	}
 	let mut text = String::new();
 	File::open(path)
 		.map_err(failed)?
@@ -78,16 +82,31 @@ pub(super) struct ModelIndex {
 	components: serde_json::Map<String, serde_json::Value>,
 }
 
-impl ModelIndex {
-	/// Refuses pipelines with parts that this engine would silently leave out, or says whether it is a
+/// Which of diffusers' pipelines a folder is for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Kind {
+	/// Stable Diffusion 1 and 2.
+	StableDiffusion,
 	/// Stable Diffusion XL.
-	pub(super) fn check(&self, root: &Path) -> Result<bool, Error> {
+	Xl,
+	/// Latent consistency models.
+	Lcm,
+}
+
+impl ModelIndex {
+	/// Refuses pipelines with parts that this engine would silently leave out, or says which it is.
+	pub(super) fn check(&self, root: &Path) -> Result<Kind, Error> {
 		let path = root.join("model_index.json");
 		// Both forms are written: `StableDiffusionPipeline`, `OnnxStableDiffusionPipeline`,
 		// `ORTStableDiffusionPipeline`.
-		let ends = |name: &str| self.class_name.ends_with(name);
-		let xl = ends("StableDiffusionXLPipeline");
-		let known = xl || ends("StableDiffusionPipeline") || ends("LatentConsistencyModelPipeline");
+		let kinds = [
+			("StableDiffusionPipeline", Kind::StableDiffusion),
+			("StableDiffusionXLPipeline", Kind::Xl),
+			("LatentConsistencyModelPipeline", Kind::Lcm),
+		];
+		let kind = kinds
+			.iter()
+			.find(|(name, _)| self.class_name.ends_with(name));
 		// `"text_encoder_2": [null, null]` stands for a part that is not there.
 		let second = self
 			.components
@@ -98,8 +117,8 @@ impl ModelIndex {
 			let problem = "is of the XL refiner, which this engine does not run";
 			return Err(Error::model(path, problem));
 		}
-		if known && second == xl {
-			return Ok(xl);
+		if let Some((_, kind)) = kind.filter(|(_, kind)| second == (*kind == Kind::Xl)) {
+			return Ok(*kind);
 		}
 		let class: String = self.class_name.chars().take(80).collect();
 		Err(Error::model(
@@ -112,9 +131,9 @@ impl ModelIndex {
 	}
 
 	/// Whether an empty negative prompt is zeros: Stable Diffusion XL's default.
-	pub(super) fn zeros_for_empty(&self, xl: bool) -> bool {
+	pub(super) fn zeros_for_empty(&self, kind: Kind) -> bool {
 		let said = self.components.get("force_zeros_for_empty_prompt");
-		xl && said.and_then(serde_json::Value::as_bool).unwrap_or(true)
+		kind == Kind::Xl && said.and_then(serde_json::Value::as_bool).unwrap_or(true)
 	}
 }
 
@@ -290,7 +309,8 @@ struct VaeFile {
 	latent_channels: usize,
 	block_out_channels: Vec<u32>,
 	scaling_factor: Option<f32>,
-	shift_factor: Option<f32>,
+	latents_mean: Option<Vec<f32>>,
+	latents_std: Option<Vec<f32>>,
 }
 
 /// What `vae_decoder/config.json` says.
@@ -302,12 +322,16 @@ pub struct VaeConfig {
 	pub factor: u32,
 	/// The decoder takes latents divided by this.
 	pub scaling: f32,
-	/// The decoder takes latents plus this, after the division.
-	pub shift: f32,
+	/// What each channel is multiplied with before that.
+	pub deviations: Vec<f32>,
+	/// What is added to each channel after that.
+	pub means: Vec<f32>,
 }
 
 impl VaeConfig {
-	pub(super) fn read(root: &Path) -> Result<Self, Error> {
+	/// Means and deviations are read by the pipelines of Stable Diffusion XL alone, and none of these reads
+	/// a `shift_factor`.
+	pub(super) fn read(root: &Path, kind: Kind) -> Result<Self, Error> {
 		/// diffusers' default, that of Stable Diffusion 1 and 2.
 		const DEFAULT_SCALING: f32 = 0.18215;
 		let path = root.join("vae_decoder").join("config.json");
@@ -322,16 +346,27 @@ impl VaeConfig {
 		if !scaling.is_finite() || scaling <= 0.0 {
 			return Err(Error::model(path, format!("scaling_factor is {scaling}")));
 		}
+		let channels = file.latent_channels;
+		let latent_channels = in_bounds(&path, "latent_channels", channels, MAX_CHANNELS)?;
+		let (means, deviations) = match (file.latents_mean, file.latents_std) {
+			(Some(means), Some(deviations)) if kind == Kind::Xl => (means, deviations),
+			_ => (vec![0.0; channels], vec![1.0; channels]),
+		};
+		let usable = means.iter().all(|mean| mean.is_finite())
+			&& deviations.iter().all(|it| it.is_finite() && *it > 0.0);
+		if !usable || means.len() != channels || deviations.len() != channels {
+			let problem = format!(
+				"latents_mean and latents_std must have a number for each of the {channels} channels, the \
+				 latter above 0"
+			);
+			return Err(Error::model(path, problem));
+		}
 		Ok(Self {
-			latent_channels: in_bounds(
-				&path,
-				"latent_channels",
-				file.latent_channels,
-				MAX_CHANNELS,
-			)?,
+			latent_channels,
 			factor: 1 << (levels - 1),
 			scaling,
-			shift: file.shift_factor.unwrap_or(0.0),
+			deviations,
+			means,
 		})
 	}
 }

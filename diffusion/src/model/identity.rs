@@ -25,20 +25,43 @@ const MAX_FILES: usize = 4096;
 const MAX_DEPTH: usize = 8;
 const CHUNK: usize = 1 << 20;
 
-/// The identity of the folder at `root`, which is canonical.
-pub(super) fn hash(root: &Path) -> Result<[u8; 32], Error> {
-	let mut files = vec![(INDEX.to_owned(), inside(root, &root.join(INDEX))?)];
+/// The files that count, in the order of the bytes of their names.
+pub(super) struct Files(Vec<(String, PathBuf)>);
+
+/// The files that count of the folder at `root`, which is canonical.
+pub(super) fn files(root: &Path) -> Result<Files, Error> {
+	let index = inside(root, &root.join(INDEX))?;
+	if !index.is_file() {
+		return Err(no_file(&index));
+	}
+	let mut collected = Collected {
+		files: vec![(INDEX.to_owned(), index)],
+		seen: 1,
+	};
 	for component in COMPONENTS {
 		let folder = root.join(component);
 		if folder.exists() {
-			collect(root, &folder, component, MAX_DEPTH, &mut files)?;
+			collected.add(root, &folder, component, MAX_DEPTH)?;
 		}
 	}
-	files.sort();
+	collected.files.sort();
+	Ok(Files(collected.files))
+}
 
+impl Files {
+	/// Whether a file of this name counts.
+	pub(super) fn has(&self, name: &str) -> bool {
+		self.0
+			.binary_search_by(|(other, _)| other.as_str().cmp(name))
+			.is_ok()
+	}
+}
+
+/// The identity of a folder of these files.
+pub(super) fn hash(files: &Files) -> Result<[u8; 32], Error> {
 	let mut hasher = blake3::Hasher::new();
 	hasher.update(DOMAIN);
-	for (name, path) in &files {
+	for (name, path) in &files.0 {
 		let read_error = |source| Error::Read {
 			path: path.clone(),
 			source,
@@ -69,51 +92,62 @@ pub(super) fn hash(root: &Path) -> Result<[u8; 32], Error> {
 	Ok(*hasher.finalize().as_bytes())
 }
 
-/// Adds the files under `folder`, each with its name relative to the root.
-fn collect(
-	root: &Path,
-	folder: &Path,
-	name: &str,
-	depth: usize,
-	files: &mut Vec<(String, PathBuf)>,
-) -> Result<(), Error> {
-	if depth == 0 {
-		return Err(Error::model(
-			folder,
-			format!("lies more than {MAX_DEPTH} folders deep"),
-		));
-	}
-	let read_error = |source| Error::Read {
-		path: folder.into(),
-		source,
-	};
-	for entry in fs::read_dir(inside(root, folder)?).map_err(read_error)? {
-		let entry = entry.map_err(read_error)?;
-		let file_name = entry.file_name();
-		let Some(file_name) = file_name.to_str() else {
+struct Collected {
+	/// Each with its name relative to the root.
+	files: Vec<(String, PathBuf)>,
+	/// Files and folders: links make few folders many.
+	seen: usize,
+}
+
+impl Collected {
+	/// Adds the files under `folder`.
+	fn add(&mut self, root: &Path, folder: &Path, name: &str, depth: usize) -> Result<(), Error> {
+		if depth == 0 {
 			return Err(Error::model(
-				entry.path(),
-				"has a name that is not UTF-8; rename it",
+				folder,
+				format!("lies more than {MAX_DEPTH} folders deep"),
 			));
+		}
+		let read_error = |source| Error::Read {
+			path: folder.into(),
+			source,
 		};
-		if file_name.starts_with('.') {
-			continue;
+		for entry in fs::read_dir(inside(root, folder)?).map_err(read_error)? {
+			let entry = entry.map_err(read_error)?;
+			let file_name = entry.file_name();
+			let Some(file_name) = file_name.to_str() else {
+				return Err(Error::model(
+					entry.path(),
+					"has a name that is not UTF-8; rename it",
+				));
+			};
+			if file_name.starts_with('.') {
+				continue;
+			}
+			let name = format!("{name}/{file_name}");
+			let path = inside(root, &entry.path())?;
+			self.seen += 1;
+			if self.seen > MAX_FILES {
+				return Err(Error::model(
+					root,
+					format!("holds more than {MAX_FILES} files and folders"),
+				));
+			}
+			if path.is_dir() {
+				self.add(root, &path, &name, depth - 1)?;
+			} else if path.is_file() {
+				self.files.push((name, path));
+			} else {
+				return Err(no_file(&path));
+			}
 		}
-		let name = format!("{name}/{file_name}");
-		let path = inside(root, &entry.path())?;
-		if path.is_dir() {
-			collect(root, &path, &name, depth - 1, files)?;
-		} else {
-			files.push((name, path));
-		}
-		if files.len() > MAX_FILES {
-			return Err(Error::model(
-				root,
-				format!("holds more than {MAX_FILES} files"),
-			));
-		}
+		Ok(())
 	}
-	Ok(())
+}
+
+/// Of a pipe or a device, which may be read for ever.
+fn no_file(path: &Path) -> Error {
+	Error::model(path, "is neither a file nor a folder; remove it")
 }
 
 /// The path with links resolved, if that is still inside the folder.
@@ -149,7 +183,11 @@ mod tests {
 	fn hash_of(files: &[(&str, &str)]) -> [u8; 32] {
 		let folder = tempfile::tempdir().unwrap();
 		write(folder.path(), files);
-		hash(&folder.path().canonicalize().unwrap()).unwrap()
+		hash_at(&folder.path().canonicalize().unwrap()).unwrap()
+	}
+
+	fn hash_at(root: &Path) -> Result<[u8; 32], Error> {
+		hash(&files(root)?)
 	}
 
 	const BASE: [(&str, &str); 3] = [
@@ -215,13 +253,50 @@ mod tests {
 		write(&root, &[("blobs/1", "x")]);
 		std::os::unix::fs::symlink(root.join("blobs/1"), root.join("unet/extra")).unwrap();
 		let linked = [BASE.as_slice(), &[("unet/extra", "x")]].concat();
-		assert_eq!(hash(&root).unwrap(), hash_of(&linked));
+		assert_eq!(hash_at(&root).unwrap(), hash_of(&linked));
 
 		std::os::unix::fs::symlink(outside.path(), root.join("unet/escape")).unwrap();
-		let error = hash(&root).unwrap_err().to_string();
+		let error = hash_at(&root).unwrap_err().to_string();
 		assert!(
 			error.contains("unet/escape") && error.contains("outside"),
 			"{error}"
 		);
+	}
+
+	/// Links to the next of six folders, fifty in each: fifteen thousand million paths to one file.
+	#[cfg(unix)]
+	#[test]
+	fn folders_count_as_files_do() {
+		let folder = tempfile::tempdir().unwrap();
+		let root = folder.path().canonicalize().unwrap();
+		write(&root, &BASE);
+		for level in 0..6 {
+			let next = root.join(format!("level/{}", level + 1));
+			fs::create_dir_all(&next).unwrap();
+			let here = match level {
+				0 => root.join("unet"),
+				_ => root.join(format!("level/{level}")),
+			};
+			for link in 0..50 {
+				std::os::unix::fs::symlink(&next, here.join(link.to_string())).unwrap();
+			}
+		}
+		let error = hash_at(&root).unwrap_err().to_string();
+		assert!(error.contains("4096 files and folders"), "{error}");
+	}
+
+	/// A socket stands for all that is no file: a pipe would be waited for.
+	#[cfg(unix)]
+	#[test]
+	fn what_is_neither_file_nor_folder_is_refused() {
+		for name in ["unet/pipe", INDEX] {
+			let folder = tempfile::tempdir().unwrap();
+			let root = folder.path().canonicalize().unwrap();
+			write(&root, &BASE);
+			let _ = fs::remove_file(root.join(name));
+			let _socket = std::os::unix::net::UnixListener::bind(root.join(name)).unwrap();
+			let error = hash_at(&root).unwrap_err().to_string();
+			assert!(error.contains("neither a file nor a folder"), "{error}");
+		}
 	}
 }

@@ -29,8 +29,9 @@ use crate::{
 	schedulers::{Scheduler, SchedulerConfig},
 	DeviceClass, Error,
 };
-use config::{read_json, read_python_json, CuckooConfig, ModelIndex};
+use config::{read_json, read_python_json, CuckooConfig, Kind, ModelIndex};
 use std::{
+	ffi::OsStr,
 	fs,
 	path::{Path, PathBuf},
 };
@@ -74,6 +75,7 @@ pub struct ModelFolder {
 	text_encoder: TextEncoderConfig,
 	/// The second text encoder's, of Stable Diffusion XL.
 	second_tokenizer: Option<TokenizerConfig>,
+	kind: Kind,
 	zeros_for_empty: bool,
 	has_encoder: bool,
 	has_precise_decoder: bool,
@@ -95,11 +97,17 @@ impl ModelFolder {
 				"is no folder; name the folder that holds model_index.json",
 			));
 		}
+		// First of all, so that nothing below reads what is no file.
+		let files = identity::files(&root)?;
 		let index: ModelIndex = read_json(&root.join("model_index.json"))?;
-		let xl = index.check(&root)?;
+		let kind = index.check(&root)?;
+		let xl = kind == Kind::Xl;
 
 		let scheduler_path = root.join("scheduler").join("scheduler_config.json");
-		let scheduler: SchedulerConfig = read_python_json(&scheduler_path)?;
+		let mut scheduler: SchedulerConfig = read_python_json(&scheduler_path)?;
+		if kind == Kind::StableDiffusion {
+			scheduler = scheduler.for_stable_diffusion();
+		}
 		scheduler
 			.check()
 			.map_err(|problem| Error::model(&scheduler_path, problem))?;
@@ -112,7 +120,7 @@ impl ModelFolder {
 			None
 		};
 		let unet = UnetConfig::read(&root)?;
-		let vae = VaeConfig::read(&root)?;
+		let vae = VaeConfig::read(&root, kind)?;
 		if unet.in_channels != vae.latent_channels {
 			return Err(Error::model(
 				root.join("unet").join("config.json"),
@@ -140,9 +148,11 @@ impl ModelFolder {
 		let there = optional.into_iter().chain(fused);
 		graphs.extend(there.filter(|path| path.exists()));
 		for graph in &graphs {
-			onnx::check_external_data(graph)?;
+			let component = graph.parent().and_then(Path::file_name);
+			let component = component.and_then(OsStr::to_str).unwrap_or_default();
+			onnx::check_external_data(graph, component, |name| files.has(name))?;
 		}
-		let hash = identity::hash(&root)?;
+		let hash = identity::hash(&files)?;
 
 		let mut folder = Self {
 			hash,
@@ -160,7 +170,8 @@ impl ModelFolder {
 			tokenizer,
 			text_encoder,
 			second_tokenizer,
-			zeros_for_empty: index.zeros_for_empty(xl),
+			kind,
+			zeros_for_empty: index.zeros_for_empty(kind),
 			has_encoder,
 			has_precise_decoder,
 			unet,
@@ -203,7 +214,7 @@ impl ModelFolder {
 	/// `tokenizer/`, `tokenizer_2/`, `text_encoder/`, `text_encoder_2/`, `unet/`, `vae_decoder/` and
 	/// `vae_encoder/`, except those whose name, or whose folder's name, starts with a dot. Read-me,
 	/// licence and `cuckoo.json` do not count. Links are followed, and refused where they leave the
-	/// folder.
+	/// folder; so is a graph whose weights are in a file that does not count.
 	pub fn hash(&self) -> [u8; 32] {
 		self.hash
 	}
@@ -260,7 +271,8 @@ impl ModelFolder {
 		self.vae.latent_channels
 	}
 
-	/// The scheduler's configuration.
+	/// The scheduler's configuration, as the folder's pipeline takes it: that of Stable Diffusion 1 and 2
+	/// has a `steps_offset` of 1 and no `clip_sample`, whatever the file says.
 	pub fn scheduler_config(&self) -> &SchedulerConfig {
 		&self.scheduler
 	}
@@ -272,7 +284,12 @@ impl ModelFolder {
 
 	/// Whether it is a Stable Diffusion XL, with two text encoders.
 	pub fn is_xl(&self) -> bool {
-		self.second_tokenizer.is_some()
+		self.kind == Kind::Xl
+	}
+
+	/// Whether it is a latent consistency model by its class, and not by its scheduler alone.
+	pub(crate) fn is_lcm(&self) -> bool {
+		self.kind == Kind::Lcm
 	}
 
 	/// Whether it can encode a picture, to start from one.

@@ -1,8 +1,8 @@
 //! Looks into an ONNX file for weights that are kept in other files.
 //!
 //! A tensor may name the file that holds its bytes, and ONNX Runtime opens whatever it names. A
-//! model is data from a stranger: a name that leaves the model's folder (`../../etc/…`) is refused
-//! before ONNX Runtime sees it. Only the protobuf fields on the way to such names are read; weights
+//! model is data from a stranger: a name that leaves the model's folder (`../../etc/…`), or of a file
+//! that does not count in the model's identity, is refused before ONNX Runtime sees it. Only the protobuf fields on the way to such names are read; weights
 //! are skipped, so that it takes milliseconds for gigabytes.
 
 use crate::Error;
@@ -49,8 +49,13 @@ impl Message {
 	}
 }
 
-/// Refuses the file if a tensor's bytes are to come from outside its folder.
-pub(super) fn check_external_data(path: &Path) -> Result<(), Error> {
+/// Refuses the graph of a component if a tensor's bytes are to come from elsewhere than from one of the
+/// model's files in its folder; `counts` says whether a file of the model's folder is one.
+pub(super) fn check_external_data(
+	path: &Path,
+	component: &str,
+	counts: impl Fn(&str) -> bool,
+) -> Result<(), Error> {
 	let read_error = |source| Error::Read {
 		path: path.into(),
 		source,
@@ -60,6 +65,7 @@ pub(super) fn check_external_data(path: &Path) -> Result<(), Error> {
 	let mut walker = Walker {
 		input: BufReader::new(file),
 		position: 0,
+		counts: |name: &str| counts(&format!("{component}/{name}")),
 	};
 	walker
 		.message(Message::Model, length, MAX_DEPTH)
@@ -70,6 +76,13 @@ pub(super) fn check_external_data(path: &Path) -> Result<(), Error> {
 				path,
 				format!("keeps weights in `{name}`, outside its folder; refused for safety"),
 			),
+			Problem::Uncounted(name) => Error::model(
+				path,
+				format!(
+					"keeps weights in `{name}`, which is none of the files that the model's hash is of; \
+					 put them into a file beside it whose name does not start with a dot"
+				),
+			),
 		})
 }
 
@@ -77,6 +90,7 @@ enum Problem {
 	Read(io::Error),
 	Malformed,
 	Escape(String),
+	Uncounted(String),
 }
 
 impl From<io::Error> for Problem {
@@ -88,12 +102,14 @@ impl From<io::Error> for Problem {
 	}
 }
 
-struct Walker<R> {
+struct Walker<R, C> {
 	input: R,
 	position: u64,
+	/// Whether a file in the graph's folder, of this plain name, counts in the model's identity.
+	counts: C,
 }
 
-impl<R: Read + Seek> Walker<R> {
+impl<R: Read + Seek, C: Fn(&str) -> bool> Walker<R, C> {
 	/// Reads the message that ends at `end`.
 	fn message(&mut self, message: Message, end: u64, depth: usize) -> Result<(), Problem> {
 		let depth = depth.checked_sub(1).ok_or(Problem::Malformed)?;
@@ -101,6 +117,10 @@ impl<R: Read + Seek> Walker<R> {
 		let mut value = String::new();
 		while self.position < end {
 			let tag = self.varint()?;
+			// ONNX Runtime's protobuf cuts a larger one, and would see another field than is seen here.
+			if tag > u64::from(u32::MAX) {
+				return Err(Problem::Malformed);
+			}
 			// The wire types of protobuf: varint, 8 bytes, length-delimited, 4 bytes.
 			match tag & 7 {
 				0 => drop(self.varint()?),
@@ -130,8 +150,13 @@ impl<R: Read + Seek> Walker<R> {
 		if self.position != end {
 			return Err(Problem::Malformed);
 		}
-		if matches!(message, Message::ExternalData) && key == "location" && !stays(&value) {
-			return Err(Problem::Escape(value));
+		if matches!(message, Message::ExternalData) && key == "location" {
+			let Some(name) = inside(&value) else {
+				return Err(Problem::Escape(value));
+			};
+			if !(self.counts)(&name) {
+				return Err(Problem::Uncounted(value));
+			}
 		}
 		Ok(())
 	}
@@ -181,12 +206,23 @@ impl<R: Read + Seek> Walker<R> {
 	}
 }
 
-/// Whether a relative name stays in the folder that it is relative to. Links are checked where the
-/// folder is hashed.
-fn stays(name: &str) -> bool {
-	let plain = |part| matches!(part, Component::Normal(_) | Component::CurDir);
-	// A backslash separates on Windows only, but no exporter writes one on purpose.
-	!name.is_empty() && !name.contains('\\') && Path::new(name).components().all(plain)
+/// A relative name without what means nothing in it, if it stays in the folder that it is relative to.
+/// Links are checked where the folder is hashed.
+fn inside(name: &str) -> Option<String> {
+	// A backslash separates on Windows only, and a star is of ONNX Runtime's names for addresses in
+	// memory; no exporter writes one on purpose.
+	if name.contains(['\\', '*']) {
+		return None;
+	}
+	let mut parts = Vec::new();
+	for part in Path::new(name).components() {
+		match part {
+			Component::Normal(part) => parts.push(part.to_str()?),
+			Component::CurDir => {},
+			_ => return None,
+		}
+	}
+	(!parts.is_empty()).then(|| parts.join("/"))
 }
 
 #[cfg(test)]
@@ -213,24 +249,65 @@ mod tests {
 		[field(9, &[0; 5000]), field(13, &entry)].concat()
 	}
 
+	/// In a folder whose files that count are `model.onnx_data` and two of the name `weights.bin`.
 	fn check(bytes: &[u8]) -> Result<(), Problem> {
+		let files = ["model.onnx_data", "weights.bin", "sub/weights.bin", "a"];
 		let mut walker = Walker {
 			input: Cursor::new(bytes),
 			position: 0,
+			counts: |name: &str| files.contains(&name),
 		};
 		walker.message(Message::Model, bytes.len() as u64, MAX_DEPTH)
 	}
 
 	#[test]
 	fn names_in_the_folder_pass() {
-		for name in ["model.onnx_data", "./weights.bin", "sub/weights.bin"] {
+		for name in [
+			"model.onnx_data",
+			"./weights.bin",
+			"sub/weights.bin",
+			"sub//./weights.bin",
+		] {
 			assert!(check(&field(7, &field(5, &tensor(name)))).is_ok(), "{name}");
 		}
 	}
 
+	/// ONNX Runtime would load them, and the model's hash would say nothing of them.
+	#[test]
+	fn names_of_files_that_do_not_count_are_refused() {
+		for name in [
+			".w",
+			"./.w",
+			".cache/weights.bin",
+			"sub/.w",
+			"weights.bin\0",
+			"other",
+		] {
+			let result = check(&field(7, &field(5, &tensor(name))));
+			assert!(matches!(result, Err(Problem::Uncounted(_))), "{name}");
+		}
+	}
+
+	/// As protobuf's own library reads it, this is the field of the weights with one bit more.
+	#[test]
+	fn tags_that_are_cut_elsewhere_are_malformed() {
+		let hidden = field(7, &field(5, &tensor("../x")));
+		assert!(matches!(check(&hidden), Err(Problem::Escape(_))));
+		let longer = [&[0x80 | hidden[0], 0x80, 0x80, 0x80, 0x10], &hidden[1..]].concat();
+		assert!(matches!(check(&longer), Err(Problem::Malformed)));
+	}
+
 	#[test]
 	fn names_that_leave_the_folder_are_refused_wherever_they_hide() {
-		for name in ["../x", "/etc/passwd", "a/../../x", "", "..\\x"] {
+		for name in [
+			"../x",
+			"/etc/passwd",
+			"a/../../x",
+			"",
+			".",
+			"..\\x",
+			"*/_ORT_MEM_ADDR_/*",
+		] {
 			let tensor = tensor(name);
 			let hiding_places = [
 				field(7, &field(5, &tensor)),                        // initializer

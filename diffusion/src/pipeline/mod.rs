@@ -15,7 +15,7 @@ pub use rerun::StepError;
 use crate::{
 	backend::{Backend, Inputs, OnnxRuntime, Tensor},
 	cuda, math, rng, runtime,
-	schedulers::{PredictionType, Schedule, Scheduler},
+	schedulers::{self, PredictionType, Schedule, Scheduler},
 	stop::Stop,
 	text::Tokenizer,
 	Device, DeviceClass, Error, ModelFolder,
@@ -292,8 +292,9 @@ impl Pipeline {
 		&self.engine_profile
 	}
 
-	/// The same for a picture that is made together with others, `pictures` in all: the sums of a batch
-	/// are added up in another order than those of a picture alone.
+	/// The same for a picture that is begun together with others, `pictures` in all: the sums of a batch
+	/// are added up in another order than those of a picture alone. One that leaves the batch before its
+	/// end is not told here, though the steps of the others after it are of a smaller one.
 	pub fn batch_profile(&self, pictures: usize) -> String {
 		match pictures {
 			0 | 1 => self.engine_profile.clone(),
@@ -328,8 +329,8 @@ impl Pipeline {
 	/// it is faster than one after the other; on a GPU it was not measured. The bits may differ from those of a picture alone: that is what
 	/// [`batch_profile`](Self::batch_profile) is for.
 	///
-	/// A picture that is cancelled, or whose own numbers are no good, leaves the others alone. What ends
-	/// all of them is the outer error.
+	/// A picture that is cancelled, or whose own numbers are no good, leaves the others alone, which go on as
+	/// a smaller batch: their last bits may be others than with it. What ends all of them is the outer error.
 	pub fn generate_together(
 		&mut self,
 		requests: &[Request],
@@ -339,7 +340,10 @@ impl Pipeline {
 		let common = request::alike(requests)?;
 		self.check(common)?;
 		let runs = self.plan(common)?.timesteps().len();
-		let begin = request::begin(common, runs)?;
+		let begin = match self.part_of_schedule(common) {
+			Some(_) => 0,
+			None => request::begin(common, runs)?,
+		};
 		// A schedule has at most MAX_STEPS steps, and PNDM's a few runs more.
 		let of = (runs - begin) as u16;
 		let mut report = |index: usize, step: usize, latents: &[f32], preview: Option<&Preview>| {
@@ -424,10 +428,29 @@ impl Pipeline {
 	}
 
 	fn plan(&self, request: &Request) -> Result<Box<dyn Schedule>, Error> {
-		request
-			.scheduler
-			.plan(self.folder.scheduler_config(), request.steps)
-			.map_err(|problem| Error::request("steps", problem))
+		let config = self.folder.scheduler_config();
+		let start = request.options.start.as_ref();
+		match self.part_of_schedule(request) {
+			Some(part) => schedulers::lcm_part(config, request.steps, part),
+			None if start.is_some_and(|start| start.mask.is_some()) && !self.folder.is_xl() => {
+				// As diffusers' inpainting pipeline has it, for all but XL.
+				request
+					.scheduler
+					.plan(&config.clone().without_warm_up(), request.steps)
+			},
+			None => request.scheduler.plan(config, request.steps),
+		}
+		.map_err(|problem| Error::request("steps", problem))
+	}
+
+	/// Which part of the schedule that it was distilled on a latent consistency model takes its steps of,
+	/// where it starts from a picture: as its own pipeline does it, which takes all of them. Others take a
+	/// part of their steps.
+	fn part_of_schedule(&self, request: &Request) -> Option<f64> {
+		let start = request.options.start.as_ref()?;
+		let is_own = self.folder.is_lcm() && request.scheduler == Scheduler::Lcm;
+		// It has no inpainting: with a mask, it is Stable Diffusion's pipeline that runs it.
+		(is_own && start.mask.is_none()).then(|| request::strength(start))
 	}
 
 	/// Refuses what this model does not make.

@@ -120,14 +120,21 @@ pub(super) fn begin(request: &Request, runs: usize) -> Result<usize, Error> {
 		return Ok(0);
 	};
 	let steps = usize::from(request.steps);
-	// The product in f64 and cut, as in Python.
-	let taken = (f64::from(request.steps) * f64::from(start.strength) + 1e-6) as usize;
+	// Cut, as in Python.
+	let taken = (f64::from(request.steps) * strength(start)) as usize;
 	let begin = steps - taken.min(steps);
 	if taken == 0 || begin >= runs {
 		let problem = format!("{} of {steps} steps is none", start.strength);
 		return Err(Error::request("strength", problem));
 	}
 	Ok(begin)
+}
+
+/// The strength as Python has it, which computes in f64: the number that was written, and not the f32 that is
+/// nearest to it.
+pub(super) fn strength(start: &Start) -> f64 {
+	let written = start.strength.to_string();
+	written.parse().unwrap_or(f64::from(start.strength))
 }
 
 /// Refuses prompts that are too long to be read.
@@ -191,4 +198,54 @@ pub(super) fn alike(requests: &[Request]) -> Result<&Request, Error> {
 		return Err(Error::request("requests", problem));
 	}
 	Ok(first)
+}
+
+#[cfg(test)]
+mod tests {
+	use super::*;
+
+	/// The steps that are taken, or 0 where that is refused.
+	fn taken(steps: u16, strength: f32) -> usize {
+		let request = Request {
+			prompt: String::new(),
+			negative_prompt: String::new(),
+			seed: 0,
+			steps,
+			width: 8,
+			height: 8,
+			guidance: 1.0,
+			scheduler: Scheduler::Ddim,
+			options: Options {
+				start: Some(Start {
+					rgb: Vec::new(),
+					strength,
+					mask: None,
+				}),
+				..Options::default()
+			},
+		};
+		let runs = usize::from(steps);
+		begin(&request, runs).map_or(0, |begin| runs - begin)
+	}
+
+	/// Of every strength in hundredths the sum over 1 to 500 steps, by reference/families.py.
+	#[test]
+	fn as_many_steps_are_taken_as_in_python() {
+		let path = concat!(
+			env!("CARGO_MANIFEST_DIR"),
+			"/reference/families/reference.json"
+		);
+		let reference: serde_json::Value =
+			serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+		let sums = reference["steps_taken"].as_array().unwrap();
+		assert_eq!(sums.len(), 100);
+		for (hundredths, expected) in (1..).zip(sums) {
+			let strength = (f64::from(hundredths) / 100.0) as f32;
+			let sum: usize = (1..=MAX_STEPS).map(|steps| taken(steps, strength)).sum();
+			assert_eq!(sum as u64, *expected, "{strength}");
+		}
+		assert_eq!(taken(50, 0.9), 45);
+		assert_eq!(taken(50, 0.58), 28);
+		assert_eq!(taken(4, 0.2), 0);
+	}
 }

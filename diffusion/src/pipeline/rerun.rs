@@ -1,6 +1,6 @@
 //! One step of a picture again, from its trajectory.
 
-use super::{canvas::mix, rng, Pipeline, Request, Sample, Trajectory};
+use super::{canvas::mix, embedding_bytes, rng, Pipeline, Request, Sample, Trajectory};
 use crate::{Error, Stop};
 use half::f16;
 
@@ -13,6 +13,19 @@ pub struct StepError {
 	/// error of one hundredth of what the step did. What the rounding of the trajectory to fp16
 	/// explains is taken off each difference first.
 	pub relative: f32,
+}
+
+impl StepError {
+	/// The one that is further off.
+	fn or(self, other: Self) -> Self {
+		// Not a number is further than all.
+		let is_further = self.relative.is_nan() || self.relative >= other.relative;
+		if is_further {
+			self
+		} else {
+			other
+		}
+	}
 }
 
 impl Pipeline {
@@ -66,9 +79,45 @@ impl Pipeline {
 		))
 	}
 
+	/// Compares what the picture was made of: the latents that the trajectory begins with, with the noise of
+	/// the request's seed, and its text embedding, with that of the request's prompts. The larger error of
+	/// both.
+	pub fn check_start(
+		&mut self,
+		request: &Request,
+		trajectory: &Trajectory,
+	) -> Result<StepError, Error> {
+		let noise = self.check_noise(request, trajectory)?;
+		let embedding = self.check_embedding(request, trajectory)?;
+		Ok(noise.or(embedding))
+	}
+
+	/// Compares the text embedding that the trajectory has, with that of the request's prompts. The relative
+	/// error is by the embedding itself.
+	pub fn check_embedding(
+		&mut self,
+		request: &Request,
+		trajectory: &Trajectory,
+	) -> Result<StepError, Error> {
+		self.check(request)?;
+		let runs = self.plan(request)?.timesteps().len();
+		check_shape(trajectory, runs, self.latent_count(request))?;
+		let prompts = self.embed(request, &Stop::new())?;
+		// As the trajectory has it: fp16, and in its order.
+		let ours: Vec<u8> = prompts.iter().flat_map(embedding_bytes).collect();
+		let theirs = &trajectory.leaves[runs + 1];
+		if theirs.len() != ours.len() {
+			let problem = "its text embedding has another size";
+			return Err(Error::request("trajectory", problem));
+		}
+		let ours = numbers(&ours);
+		let zeros = vec![0.0; ours.len()];
+		Ok(compare(&zeros, &numbers(theirs), &ours))
+	}
+
 	/// Compares the latents that the trajectory begins with, with the noise of the request's seed. The
 	/// relative error is by the noise itself.
-	pub fn check_start(
+	pub fn check_noise(
 		&self,
 		request: &Request,
 		trajectory: &Trajectory,
@@ -145,13 +194,40 @@ fn compare(before: &[f32], theirs: &[f32], ours: &[f32]) -> StepError {
 		.zip(ours)
 		.map(|(a, b)| (a - b).abs())
 		// Not a number is the largest error of all.
-		.fold(
-			0.0,
-			|worst, error| if error <= worst { worst } else { error },
-		);
+		.fold(0.0, |worst: f32, error| {
+			if worst.is_nan() || error <= worst {
+				worst
+			} else {
+				error
+			}
+		});
 	let relative = (error / change.max(f64::MIN_POSITIVE)).sqrt();
 	StepError {
 		largest,
 		relative: relative as f32,
+	}
+}
+
+#[cfg(test)]
+mod tests {
+	use super::*;
+
+	#[test]
+	fn not_a_number_is_the_largest_error() {
+		for theirs in [
+			[f32::NAN, 1.0, 3.0],
+			[1.0, f32::NAN, 1.0],
+			[1.0, 3.0, f32::NAN],
+		] {
+			let error = compare(&[0.0; 3], &theirs, &[1.0; 3]);
+			assert!(
+				error.largest.is_nan() && error.relative.is_nan(),
+				"{error:?}"
+			);
+			let none = compare(&[0.0; 3], &[1.0; 3], &[1.0; 3]);
+			assert!(none.or(error).relative.is_nan() && error.or(none).relative.is_nan());
+		}
+		let error = compare(&[0.0; 3], &[1.0, 3.0, 0.0], &[1.0; 3]);
+		assert_eq!(error.largest, 2.0);
 	}
 }

@@ -54,6 +54,9 @@ impl Turn {
 	}
 }
 
+/// More than any input has in a dimension: tensors are made by what the fixed ones say.
+const MAX_DIMENSION: usize = 1 << 16;
+
 pub(super) struct Stage {
 	pub(super) path: PathBuf,
 	graph: Box<dyn Graph>,
@@ -74,8 +77,15 @@ impl Stage {
 			let (Some(role), Some(element)) = (known, port.element) else {
 				return Err(unexpected(&path, port));
 			};
-			if port.shape.contains(&Some(0)) {
-				let problem = format!("has an input `{}` of size 0", port.name);
+			let sizes = port.shape.iter().flatten();
+			if let Some(size) = sizes
+				.copied()
+				.find(|size| !(1..=MAX_DIMENSION).contains(size))
+			{
+				let problem = format!(
+					"has an input `{:.64}` of size {size}; it must be from 1 to {MAX_DIMENSION}",
+					port.name
+				);
 				return Err(Error::model(&path, problem));
 			}
 			inputs.push((role, port.clone(), element));

@@ -26,7 +26,11 @@ pub(super) fn decode(
 	let shape = [1, config.latent_channels, height, width];
 	let unscaled: Vec<f32> = latents
 		.iter()
-		.map(|number| number / config.scaling + config.shift)
+		.enumerate()
+		.map(|(index, number)| {
+			let channel = index / (height * width);
+			number * config.deviations[channel] / config.scaling + config.means[channel]
+		})
 		.collect();
 	let input = Tensor::from_floats(stage.element(Role::Main), &shape, &unscaled);
 	let name = stage.output_or_first(&["sample"]);
@@ -62,12 +66,13 @@ pub(super) fn decode_tiled(
 	tile: usize,
 	stop: &Stop,
 ) -> Result<Planes, Error> {
-	/// A quarter of a tile is its neighbour's as well.
+	/// A quarter of a tile is its neighbour's as well, in whole latents.
 	const OVERLAP: usize = 4;
 	let factor = config.factor as usize;
-	let stride = (tile - tile / OVERLAP).max(1);
-	let blend = tile * factor / OVERLAP;
-	let limit = tile * factor - blend;
+	let overlap = tile.div_ceil(OVERLAP);
+	let stride = (tile - overlap).max(1);
+	// Of the latents' numbers: pixels lie where the latents that they are of lay.
+	let (blend, limit) = (overlap * factor, stride * factor);
 	let mut rows: Vec<Vec<Planes>> = Vec::new();
 	for top in (0..height).step_by(stride) {
 		let mut row = Vec::new();
@@ -204,9 +209,14 @@ pub(super) fn encode(
 	} else {
 		return Err(stage.unusable("its output has not the shape of latents"));
 	};
+	let plane = count / config.latent_channels;
 	Ok(drawn
 		.into_iter()
-		.map(|number| (number - config.shift) * config.scaling)
+		.enumerate()
+		.map(|(index, number)| {
+			let channel = index / plane;
+			(number - config.means[channel]) * config.scaling / config.deviations[channel]
+		})
 		.collect())
 }
 

@@ -189,6 +189,12 @@ impl SchedulerConfig {
 		{
 			return Err("timestep_scaling must be from 0.000001 to 1000000".into());
 		}
+		if self
+			.clip_sample_range
+			.is_some_and(|range| !(0.0..=f32::MAX).contains(&range))
+		{
+			return Err("clip_sample_range must be from 0 on".into());
+		}
 		if self.zero_snr() && self.prediction() == PredictionType::Epsilon {
 			return Err(
 				"asks for rescale_betas_zero_snr with epsilon prediction: pure noise says \
@@ -205,6 +211,24 @@ impl SchedulerConfig {
 			Ok(())
 		} else {
 			Err("its betas make no schedule: the noise must grow at every step".into())
+		}
+	}
+
+	/// What diffusers' pipelines of Stable Diffusion 1 and 2 make of a configuration: files of the first of
+	/// them lack both, or have them wrong.
+	pub(crate) fn for_stable_diffusion(self) -> Self {
+		Self {
+			steps_offset: Some(1),
+			clip_sample: Some(false),
+			..self
+		}
+	}
+
+	/// Without the Runge-Kutta steps that PNDM may begin with.
+	pub(crate) fn without_warm_up(self) -> Self {
+		Self {
+			skip_prk_steps: Some(true),
+			..self
 		}
 	}
 

@@ -15,6 +15,12 @@ pub(super) struct Lcm {
 
 impl Lcm {
 	pub(super) fn new(config: &SchedulerConfig, steps: u16) -> Result<Self, String> {
+		const WHOLE: f64 = 1.0;
+		Self::part(config, steps, WHOLE)
+	}
+
+	/// Over a part of the schedule that it was distilled on, from the picture on.
+	pub(super) fn part(config: &SchedulerConfig, steps: u16, part: f64) -> Result<Self, String> {
 		const DEFAULT_ORIGINAL_STEPS: u32 = 50;
 		const DEFAULT_SCALING: f64 = 10.0;
 		const DEFAULT_CLIP_RANGE: f32 = 1.0;
@@ -25,18 +31,26 @@ impl Lcm {
 		let original = config
 			.original_inference_steps
 			.unwrap_or(DEFAULT_ORIGINAL_STEPS);
-		if original == 0 || original > train || steps == 0 || u32::from(steps) > original {
+		if original == 0 || original > train {
 			return Err(format!(
-				"{steps} steps: this scheduler takes from 1 to its original_inference_steps, {original}"
+				"original_inference_steps is {original}; it must be from 1 to {train}"
+			));
+		}
+		// Cut, as in Python.
+		let used = (f64::from(original) * part) as u32;
+		if steps == 0 || u32::from(steps) > used {
+			return Err(format!(
+				"{steps} steps: this scheduler takes from 1 to its original_inference_steps, {original}, \
+				 times the strength: {used}"
 			));
 		}
 		let stride = train / original;
 		let timesteps: Vec<f32> = (0..u32::from(steps))
 			.map(|step| {
-				// Exactly ⌊step·original/steps⌋, as NumPy's linspace gives it.
-				let gap = f64::from(original) / f64::from(steps);
+				// Exactly ⌊step·used/steps⌋, as NumPy's linspace gives it.
+				let gap = f64::from(used) / f64::from(steps);
 				let index = (f64::from(step) * gap).floor() as u32;
-				((original - index) * stride - 1) as f32
+				((used - index) * stride - 1) as f32
 			})
 			.collect();
 		let scaling = config.timestep_scaling.unwrap_or(DEFAULT_SCALING);

@@ -80,6 +80,16 @@ impl Scheduler {
 	}
 }
 
+/// The schedule of so many steps of a latent consistency model over this part of its training's schedule, the
+/// part that is nearest to a picture.
+pub(crate) fn lcm_part(
+	config: &SchedulerConfig,
+	steps: u16,
+	part: f64,
+) -> Result<Box<dyn Schedule>, String> {
+	Ok(Box::new(lcm::Lcm::part(config, steps, part)?))
+}
+
 impl fmt::Display for Scheduler {
 	fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
 		f.write_str(self.name())

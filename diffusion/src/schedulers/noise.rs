@@ -124,10 +124,14 @@ pub(super) fn timesteps(
 				.collect()
 		},
 		TimestepSpacing::Trailing => {
-			let ratio = f64::from(train) / f64::from(count);
+			// NumPy's arange adds multiples of the second number less the first, which by rounding is not
+			// the ratio. Where it comes to one number more than there are steps, it is left out here: it
+			// is the timestep -1, which there is none of.
+			let train = f64::from(train);
+			let down = (train - train / f64::from(count)) - train;
 			(0..count)
 				.map(|step| {
-					let timestep = f64::from(train) - f64::from(step) * ratio;
+					let timestep = train + f64::from(step) * down;
 					(timestep.round_ties_even() - 1.0) as f32
 				})
 				.collect()

@@ -71,8 +71,7 @@ impl Staging {
 				let name = entry.path().display().to_string();
 				return Err(ImportError::UnsafeName(name));
 			};
-			// Caches and the like of other programs: they count for no model.
-			if file_name.starts_with('.') {
+			if is_hidden(file_name) {
 				continue;
 			}
 			let name = if name.is_empty() {
@@ -152,7 +151,7 @@ impl Staging {
 		Ok(())
 	}
 
-	/// One file, under a name that the source has for it.
+	/// One file, under a name that the source has for it. One that is hidden is read, and not kept.
 	fn add(&mut self, name: &str, mut content: impl Read) -> Result<(), ImportError> {
 		let Some(relative) = safe_name(name)? else {
 			return Err(ImportError::UnsafeName(name.into()));
@@ -161,13 +160,20 @@ impl Staging {
 		if self.files > MAX_FILES {
 			return Err(ImportError::TooManyFiles);
 		}
-		let path = self.root.join(relative);
+		let path = self.root.join(&relative);
 		let failed = |error| ImportError::io(&path, error);
-		if let Some(parent) = path.parent() {
-			fs::create_dir_all(parent).map_err(failed)?;
-		}
-		// A second file of this name is refused too.
-		let mut file = File::create_new(&path).map_err(failed)?;
+		let mut file = if relative
+			.iter()
+			.any(|part| is_hidden(&part.to_string_lossy()))
+		{
+			None
+		} else {
+			if let Some(parent) = path.parent() {
+				fs::create_dir_all(parent).map_err(failed)?;
+			}
+			// A second file of this name is refused too.
+			Some(File::create_new(&path).map_err(failed)?)
+		};
 		let mut buffer = vec![0; CHUNK];
 		loop {
 			let read = match content.read(&mut buffer) {
@@ -181,10 +187,17 @@ impl Staging {
 			if self.bytes > self.max_bytes {
 				return Err(ImportError::TooLarge(self.max_bytes));
 			}
-			file.write_all(&buffer[..read]).map_err(failed)?;
+			if let Some(file) = &mut file {
+				file.write_all(&buffer[..read]).map_err(failed)?;
+			}
 		}
-		file.sync_all().map_err(failed)
+		file.map_or(Ok(()), |file| file.sync_all().map_err(failed))
 	}
+}
+
+/// Caches and the like of other programs, in a folder or an archive: they count for no model.
+fn is_hidden(name: &str) -> bool {
+	name.starts_with('.')
 }
 
 /// Whether a zip member with this Unix mode is a file: no link, no device. Without a mode it is.
@@ -274,6 +287,44 @@ mod tests {
 		] {
 			assert!(safe_name(name).is_err(), "{name:?}");
 		}
+	}
+
+	/// What a folder is imported without, an archive is as well.
+	#[test]
+	fn hidden_files_are_left_out_of_archives_too() {
+		let folder = tempfile::tempdir().unwrap();
+		let archive = folder.path().join("archive.tar");
+		let mut builder = tar::Builder::new(File::create(&archive).unwrap());
+		let large = vec![7; 2 * MAX_BETWEEN_MEMBERS as usize];
+		let members: [(&str, &[u8]); 4] = [
+			("unet/.w", &large),
+			(".cache/x", b"x"),
+			("./unet/model.onnx", b"graph"),
+			("unet/sub/.x/y", b"y"),
+		];
+		for (name, content) in members {
+			let mut header = tar::Header::new_gnu();
+			header.set_size(content.len() as u64);
+			header.set_mode(0o644);
+			builder.append_data(&mut header, name, content).unwrap();
+		}
+		builder.into_inner().unwrap();
+		let import = |max_bytes| {
+			let root = tempfile::tempdir().unwrap();
+			let filled = Staging::new(root.path().into(), max_bytes).fill(&archive);
+			(root, filled)
+		};
+		let (root, filled) = import(u64::MAX);
+		filled.unwrap();
+		let names = |path: &str| -> Vec<_> {
+			let entries = fs::read_dir(root.path().join(path)).unwrap();
+			entries.map(|entry| entry.unwrap().file_name()).collect()
+		};
+		assert_eq!(names(""), ["unet"]);
+		assert_eq!(names("unet"), ["model.onnx"]);
+		// Reading them is work all the same.
+		let (_root, filled) = import(large.len() as u64 - 1);
+		assert!(matches!(filled, Err(ImportError::TooLarge(_))));
 	}
 
 	proptest! {
