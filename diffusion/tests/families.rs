@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{default_model, family, reference, reference_json, write};
+use common::{family, reference_json, write};
 use cuckoo_diffusion::{
 	text::Tokenizer, Control, Device, Error, LoadOptions, Mask, ModelFolder, Options, Pipeline,
 	Request, Scheduler, Start, Stop,
@@ -11,7 +11,6 @@ use cuckoo_diffusion::{
 use serde::Deserialize;
 use serde_json::Value;
 use std::{fs, path::Path};
-use tempfile::TempDir;
 
 #[derive(Deserialize)]
 struct Reference {
