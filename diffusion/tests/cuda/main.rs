@@ -149,7 +149,7 @@ fn each_family_runs_and_its_memory_is_given_back() {
 		let painted = gpus.used(0);
 		for _ in 0..3 {
 			paint(&mut pipeline, &request(&folder)).unwrap();
-			assert_eq!(gpus.used(0), painted, "{}", folder.name());
+			assert!(gpus.used(0) <= painted, "{}", folder.name());
 		}
 		drop(pipeline);
 		assert_eq!(gpus.used(0), before, "{}", folder.name());
