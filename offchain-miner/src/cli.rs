@@ -9,7 +9,7 @@ use crate::{
 	library::{Library, ModelsArgs, MODELS_VARIABLE},
 	link::is_http_url,
 	memory::{default_limit, Bytes},
-	models::MODEL_VARIABLE,
+	models::{self, MODEL_VARIABLE},
 	purse::{claim::ClaimArgs, status::EarningsArgs},
 	run::RunArgs,
 	trust::Trust,
@@ -91,7 +91,7 @@ pub struct EngineArgs {
 impl EngineArgs {
 	/// The folders, opened and hashed. Blocks.
 	pub fn folders(&self) -> anyhow::Result<Vec<ModelFolder>> {
-		crate::models::find(&self.models)?
+		models::find(&self.models)?
 			.iter()
 			.map(|path| {
 				ModelFolder::open(path).with_context(|| format!("the model in {}", path.display()))
@@ -200,7 +200,7 @@ impl HoldArgs {
 	/// Where the model folders are: those named, and those imported if they are wanted.
 	pub fn paths(&self, engine: &EngineArgs) -> anyhow::Result<Vec<PathBuf>> {
 		if !self.imported {
-			return Ok(crate::models::find(&engine.models)?);
+			return Ok(models::find(&engine.models)?);
 		}
 		let mut paths = engine.models.clone();
 		paths.extend(Library::at(self.models_dir.as_deref())?.folders()?);
@@ -236,6 +236,16 @@ impl HoldArgs {
 		let folders = EngineArgs {
 			models: self.paths(engine)?,
 			..engine.clone()
+		Ok(models::distinct(folders))
+	}
+
+	/// What the engine opens: the models that are held, within the memory there is. Blocks.
+	pub fn setup(&self, engine: &EngineArgs) -> anyhow::Result<Setup> {
+		let devices = self.device.devices();
+		// Before anything that takes long.
+		self.layout().tasks_at_once(devices.len())?;
+		let folders = self.opened(engine)?;
+		models::declarable(&folders)?;
 		}
 		.folders()?;
 		let largest = folders.iter().map(memory_estimate).max().unwrap_or(0);
