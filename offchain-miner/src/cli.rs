@@ -186,7 +186,8 @@ pub struct HoldArgs {
 	/// model by a slot.
 	#[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=MAX_BATCH as i64))]
 	pub batch: u16,
-	/// How long a free slot waits for more tasks that go into its batch after the newest has come.
+	/// How long a free slot waits for more tasks that go into its batch after the newest has come; the
+	/// oldest waits four times as long at most.
 	#[arg(long, value_name = "MILLISECONDS", default_value_t = 100, value_parser = clap::value_parser!(u16).range(0..=5000))]
 	pub batch_wait: u16,
 	/// Memory of each device for loaded models, such as 20GiB: the one that was unused longest is let go
@@ -228,14 +229,13 @@ impl HoldArgs {
 		}
 	}
 
-	/// What the engine opens: the models, opened and hashed, within the memory there is. Blocks.
-	pub fn setup(&self, engine: &EngineArgs) -> anyhow::Result<Setup> {
-		let devices = self.device.devices();
-		// Before anything that takes long.
-		self.layout().tasks_at_once(devices.len())?;
+	/// The models, opened and hashed, each once: coordinators take no model twice. Blocks.
+	pub fn opened(&self, engine: &EngineArgs) -> anyhow::Result<Vec<ModelFolder>> {
 		let folders = EngineArgs {
 			models: self.paths(engine)?,
 			..engine.clone()
+		}
+		.folders()?;
 		Ok(models::distinct(folders))
 	}
 
@@ -246,8 +246,6 @@ impl HoldArgs {
 		self.layout().tasks_at_once(devices.len())?;
 		let folders = self.opened(engine)?;
 		models::declarable(&folders)?;
-		}
-		.folders()?;
 		let largest = folders.iter().map(memory_estimate).max().unwrap_or(0);
 		let place = |&device: &Device| DeviceSetup {
 			device,

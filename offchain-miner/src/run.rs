@@ -21,7 +21,7 @@ use crate::{
 	session::{Miner, Stop, Timing},
 	ui::Ui,
 };
-use anyhow::Context;
+use anyhow::{ensure, Context};
 use clap::Args;
 use cuckoo_chain_client::{follow, keys::load_worker_key, Follower};
 use cuckoo_coordinator_api::Amount;
@@ -40,7 +40,8 @@ use tokio::{
 	task::{self, JoinSet},
 	time::sleep,
 };
-use tracing::info;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info};
 
 /// Options of `run`.
 #[derive(Clone, Debug, Args)]
@@ -131,7 +132,8 @@ pub async fn command(args: RunArgs, ui: Ui) -> anyhow::Result<()> {
 	let outbox = Arc::new(task::spawn_blocking(move || Outbox::open(&folder)).await??);
 	let trust = args.coordinators.trust()?;
 	let stop = Stop::default();
-	on_signals(stop.clone(), Duration::from_secs(u64::from(args.grace)))?;
+	let grace = Duration::from_secs(u64::from(args.grace));
+	on_signals(stop.clone(), grace)?;
 
 	let metrics = Arc::new(Metrics::new());
 	let speeds = Speeds::read(&data_dir);
@@ -193,9 +195,8 @@ pub async fn command(args: RunArgs, ui: Ui) -> anyhow::Result<()> {
 		chain.registry.clone(),
 		claims,
 	));
-	let miner = Miner {
-		worker,
-		devices,
+	let given_up = devices.given_up().clone();
+	tokio::spawn(end_without_devices(given_up, stop.clone(), grace));
 		outbox,
 		purse,
 		ui,
@@ -213,9 +214,24 @@ pub async fn command(args: RunArgs, ui: Ui) -> anyhow::Result<()> {
 	Ok(())
 }
 
+	ensure!(
+		!devices.given_up().is_cancelled(),
+		"every device failed again and again; started anew they may be well, else see \
+		 offchain-miner doctor"
+	);
 /// Opens the books, with what the outbox has still to deliver on this chain.
 async fn open_purse(
 	store: Store,
+/// A driver's fault often lasts as long as the process: whoever started it is to start it anew. What is
+/// done has the time of any other end to be delivered.
+async fn end_without_devices(given_up: CancellationToken, stop: Stop, grace: Duration) {
+	given_up.cancelled().await;
+	error!("every device is lost; stopping");
+	stop.drain.cancel();
+	sleep(grace).await;
+	stop.at_once.cancel();
+}
+
 	min_pay: Amount,
 	outbox: &Arc<Outbox>,
 	miner: Option<AccountId>,
@@ -293,4 +309,18 @@ fn on_signals(stop: Stop, grace: Duration) -> io::Result<()> {
 		stop.at_once.cancel();
 	});
 	Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+	use super::*;
+
+	#[test]
+	fn a_data_folder_of_one_word_is_one_in_the_current_folder() {
+		let here = std::env::current_dir().unwrap();
+		let named = |path| data_dir(Some(Path::new(path)));
+		assert_eq!(named("data").unwrap(), here.join("data"));
+		assert_eq!(named("/data").unwrap(), Path::new("/data"));
+		assert!(named("").is_err());
+	}
 }
