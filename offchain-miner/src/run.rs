@@ -104,10 +104,13 @@ fn cuc(text: &str) -> Result<Amount, String> {
 		.ok_or_else(|| format!("{text:?} is no amount of CUC with up to 12 decimals"))
 }
 
-/// The folder for what a miner keeps.
+/// The folder for what a miner keeps, as an absolute path: every folder above it has a name, by which it can
+/// be looked at and flushed.
 pub fn data_dir(named: Option<&Path>) -> anyhow::Result<PathBuf> {
 	match named {
-		Some(path) => Ok(path.to_owned()),
+		Some(path) => {
+			std::path::absolute(path).with_context(|| format!("{path:?} cannot be a --data-dir"))
+		},
 		None => Ok(directories::BaseDirs::new()
 			.context("this user has no home folder: name one with --data-dir")?
 			.data_dir()
@@ -197,6 +200,9 @@ pub async fn command(args: RunArgs, ui: Ui) -> anyhow::Result<()> {
 	));
 	let given_up = devices.given_up().clone();
 	tokio::spawn(end_without_devices(given_up, stop.clone(), grace));
+	let miner = Miner {
+		worker,
+		devices: devices.clone(),
 		outbox,
 		purse,
 		ui,
@@ -211,17 +217,14 @@ pub async fn command(args: RunArgs, ui: Ui) -> anyhow::Result<()> {
 	};
 	fleet::run(Arc::new(miner), chain, wishes, stop).await;
 	info!("stopped");
-	Ok(())
-}
-
 	ensure!(
 		!devices.given_up().is_cancelled(),
 		"every device failed again and again; started anew they may be well, else see \
 		 offchain-miner doctor"
 	);
-/// Opens the books, with what the outbox has still to deliver on this chain.
-async fn open_purse(
-	store: Store,
+	Ok(())
+}
+
 /// A driver's fault often lasts as long as the process: whoever started it is to start it anew. What is
 /// done has the time of any other end to be delivered.
 async fn end_without_devices(given_up: CancellationToken, stop: Stop, grace: Duration) {
@@ -232,6 +235,9 @@ async fn end_without_devices(given_up: CancellationToken, stop: Stop, grace: Dur
 	stop.at_once.cancel();
 }
 
+/// Opens the books, with what the outbox has still to deliver on this chain.
+async fn open_purse(
+	store: Store,
 	min_pay: Amount,
 	outbox: &Arc<Outbox>,
 	miner: Option<AccountId>,
