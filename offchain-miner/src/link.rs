@@ -35,6 +35,9 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(20);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How much later than agreed a poll may come back.
 const POLL_SLACK: Duration = Duration::from_secs(15);
+/// Calls that wait for their answers at once: the poll, one or two for each task, and what goes back. A
+/// coordinator that answers none of them takes no more connections than that.
+const MAX_CALLS: usize = 2 * limits::MAX_SLOTS as usize;
 /// A poll's reply holds one spec at most.
 const MAX_RESPONSE_BYTES: u32 = 256 * 1024;
 
@@ -168,6 +171,7 @@ impl Link {
 		let rpc = HttpClientBuilder::default()
 			.max_request_size(limits::MAX_REQUEST_BYTES)
 			.max_response_size(MAX_RESPONSE_BYTES)
+			.max_concurrent_requests(MAX_CALLS)
 			.connect_timeout(CONNECT_TIMEOUT)
 			.with_custom_cert_store(trust.config())
 			// Each call has its own, shorter limit; this is the last resort.

@@ -38,6 +38,7 @@ impl Watched {
 			tasks_at_once: self.devices.profile().tasks_at_once,
 			devices: self.devices.states(),
 			pending_results: self.outbox.pending().len(),
+			outbox_stuck: self.outbox.is_stuck(),
 			draining: self.stop.drain.is_cancelled(),
 		}
 	}
