@@ -13,7 +13,7 @@ use cuckoo_primitives::{AccountId, Role, WorkerId};
 use sp_core::{crypto::Ss58Codec, Pair};
 use std::{
 	collections::{BTreeMap, BTreeSet},
-	sync::Arc,
+	sync::{atomic::Ordering, Arc},
 	time::Duration,
 };
 use tokio::{
@@ -232,6 +232,7 @@ impl Fleet {
 	async fn run(&mut self, mut registry: tokio::sync::watch::Receiver<Option<Arc<Registry>>>) {
 		let mut prune = interval(PRUNE_EVERY);
 		let mut probe = interval(self.miner.timing.probe_gap);
+		let mut block_came = Instant::now();
 		for ticks in [&mut prune, &mut probe] {
 			ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
 		}
@@ -246,16 +247,22 @@ impl Fleet {
 			let wake = self.next_wake();
 			select! {
 				() = self.stop.drain.cancelled(), if !draining => {},
-				changed = registry.changed(), if !draining => if changed.is_err() {
-					warn!("the chain is followed no more; stopping");
-					self.stop.drain.cancel();
+				changed = registry.changed(), if !draining => {
+					block_came = Instant::now();
+					if changed.is_err() {
+						warn!("the chain is followed no more; stopping");
+						self.stop.drain.cancel();
+					}
 				},
 				Some(ended) = self.sessions.join_next_with_id(), if !self.sessions.is_empty() => {
 					self.ended(ended);
 				},
 				() = sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => {},
 				_ = prune.tick() => self.prune().await,
-				_ = probe.tick() => self.probe().await,
+				_ = probe.tick() => {
+					self.watch_chain(block_came.elapsed());
+					self.probe().await;
+				},
 			}
 		}
 	}
@@ -428,6 +435,20 @@ impl Fleet {
 			.flat_map(|until| [until.restart, until.passed_over])
 			.filter(|until| *until > now)
 			.min()
+	}
+
+	/// Says once when no block has come for long, and once when one has.
+	fn watch_chain(&self, silence: Duration) {
+		let stalls = silence >= self.miner.timing.chain_patience;
+		match (self.chain.stalled.swap(stalls, Ordering::SeqCst), stalls) {
+			(false, true) => {
+				let text = "no newer block has been finalized for minutes: look at the node, or at the chain";
+				warn!("{text}");
+				self.miner.metrics.error(text);
+			},
+			(true, false) => info!("blocks are finalized again"),
+			_ => {},
+		}
 	}
 
 	/// Looks whether the disk takes results again.

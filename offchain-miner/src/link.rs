@@ -27,7 +27,14 @@ use jsonrpsee::{
 };
 use serde::Deserialize;
 use sp_core::{sr25519, Pair};
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{
+	future::Future,
+	sync::{
+		atomic::{AtomicBool, Ordering},
+		Arc,
+	},
+	time::Duration,
+};
 use tokio::sync::{watch, Mutex};
 
 /// How long a call may take that does not wait for anything.
@@ -48,9 +55,16 @@ pub struct Chain {
 	pub genesis_hash: H256,
 	/// Its operators, as of the last finalized block.
 	pub registry: watch::Receiver<Option<Arc<Registry>>>,
+	/// Whether no newer block has come for long.
+	pub stalled: Arc<AtomicBool>,
 }
 
 impl Chain {
+	/// Whether no newer block has come for long: the operators may have changed since.
+	pub fn is_stalled(&self) -> bool {
+		self.stalled.load(Ordering::SeqCst)
+	}
+
 	/// The last finalized registry.
 	pub fn current(&self) -> Option<Arc<Registry>> {
 		self.registry.borrow().clone()

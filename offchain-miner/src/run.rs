@@ -31,7 +31,7 @@ use std::{
 	io,
 	net::SocketAddr,
 	path::{Path, PathBuf},
-	sync::Arc,
+	sync::{atomic::AtomicBool, Arc},
 	time::Duration,
 };
 use tokio::{
@@ -154,12 +154,14 @@ pub async fn command(args: RunArgs, ui: Ui) -> anyhow::Result<()> {
 		"ready"
 	);
 
+	let chain_stalled = Arc::<AtomicBool>::default();
 	let _monitor = match args.metrics_listen {
 		Some(address) => {
 			let watched = Watched {
 				metrics: metrics.clone(),
 				devices: devices.clone(),
 				outbox: outbox.clone(),
+				chain_stalled: chain_stalled.clone(),
 				stop: stop.clone(),
 			};
 			Some(monitor::listen(address, watched).await?)
@@ -170,7 +172,7 @@ pub async fn command(args: RunArgs, ui: Ui) -> anyhow::Result<()> {
 	let node_url = args.chain.url.clone();
 	let follower = follow(args.chain.url);
 	let chain = select! {
-		chain = first_view(&follower) => chain?,
+		chain = first_view(&follower, chain_stalled) => chain?,
 		() = stop.drain.cancelled() => return Ok(()),
 	};
 	let purse = open_purse(
@@ -183,7 +185,8 @@ pub async fn command(args: RunArgs, ui: Ui) -> anyhow::Result<()> {
 	)
 	.await?;
 	let only = args.coordinators.only();
-	let node = Node::new(node_url, claims.map(|_| worker.clone()));
+	let payer = claims.map(|_| worker.clone());
+	let node = Node::new(node_url, payer).of_chain(chain.genesis_hash);
 	let proofs = Coordinators {
 		registry: chain.registry.clone(),
 		only: only.clone(),
@@ -281,7 +284,7 @@ async fn open_devices(
 	.await?)
 }
 
-async fn first_view(follower: &Follower) -> anyhow::Result<Chain> {
+async fn first_view(follower: &Follower, stalled: Arc<AtomicBool>) -> anyhow::Result<Chain> {
 	let registry = follower.ready().await;
 	let genesis_hash = follower
 		.genesis_hash()
@@ -290,6 +293,7 @@ async fn first_view(follower: &Follower) -> anyhow::Result<Chain> {
 	Ok(Chain {
 		genesis_hash,
 		registry: follower.subscribe(),
+		stalled,
 	})
 }
 

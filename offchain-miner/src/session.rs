@@ -89,6 +89,8 @@ pub struct Timing {
 	pub patience: Duration,
 	/// Between two looks whether a disk that took no result takes one again.
 	pub probe_gap: Duration,
+	/// How long no newer block may come until the chain is said to stall.
+	pub chain_patience: Duration,
 	/// How a coordinator is asked for vouchers.
 	pub asking: Asking,
 }
@@ -102,6 +104,7 @@ impl Default for Timing {
 			progress_gap: Duration::from_secs(1),
 			patience: Duration::from_secs(60),
 			probe_gap: Duration::from_secs(10),
+			chain_patience: Duration::from_secs(300),
 			asking: Asking::default(),
 		}
 	}
@@ -468,8 +471,8 @@ impl Session {
 				warn!(task = %held.task, coordinator = %self.link.url(), "refused: {refusal}");
 				self.miner.metrics.error(&refusal.to_string());
 				let refused = self.give_back(held, &refusal.to_string());
-				// A coordinator that sends what it must not is left.
-				return match refusal.is_foul() {
+				// A coordinator that sends what it must not is left; not by what was true of it long ago.
+				return match refusal.is_foul() && !self.link.chain().is_stalled() {
 					true => Taken::Foul(refusal.to_string()),
 					false => refused,
 				};

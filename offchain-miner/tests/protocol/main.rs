@@ -34,7 +34,7 @@ use std::{
 	net::SocketAddr,
 	path::Path,
 	sync::{
-		atomic::{AtomicU32, Ordering},
+		atomic::{AtomicBool, AtomicU32, Ordering},
 		Arc,
 	},
 	thread,
@@ -138,6 +138,23 @@ fn registry_with<'a>(coordinators: impl Iterator<Item = (&'a Coordinator, String
 	Registry::new(block, H256::repeat_byte(6), operators, minima)
 }
 
+/// Short pauses, and patience for any machine.
+fn timing() -> Timing {
+	Timing {
+		first_pause: Duration::from_millis(20),
+		longest_pause: Duration::from_millis(100),
+		poll_gap: Duration::from_millis(10),
+		progress_gap: Duration::from_millis(10),
+		patience: Duration::from_secs(60),
+		probe_gap: Duration::from_millis(20),
+		chain_patience: Duration::from_secs(300),
+		asking: Asking {
+			first: Duration::from_millis(20),
+			longest: Duration::from_millis(200),
+		},
+	}
+}
+
 /// A whole miner, without its process.
 struct Running {
 	stop: Stop,
@@ -147,6 +164,7 @@ struct Running {
 	outbox: Arc<Outbox>,
 	purse: Arc<Purse>,
 	fleet: JoinHandle<()>,
+	chain_stalled: Arc<AtomicBool>,
 	registry: watch::Sender<Option<Arc<Registry>>>,
 }
 
@@ -166,6 +184,18 @@ impl Running {
 		trust: Trust,
 		devices: usize,
 		layout: Layout,
+	) -> Self {
+		Self::start_timed(folder, registry, step, trust, devices, layout, timing()).await
+	}
+
+	async fn start_timed(
+		folder: &Path,
+		registry: Registry,
+		step: Duration,
+		trust: Trust,
+		devices: usize,
+		layout: Layout,
+		timing: Timing,
 	) -> Self {
 		let metrics = Arc::new(Metrics::new());
 		let paintings = Arc::new(AtomicU32::new(0));
@@ -202,25 +232,16 @@ impl Running {
 			outbox: outbox.clone(),
 			purse: purse.clone(),
 			ui: Ui::new(),
-			timing: Timing {
-				first_pause: Duration::from_millis(20),
-				longest_pause: Duration::from_millis(100),
-				poll_gap: Duration::from_millis(10),
-				progress_gap: Duration::from_millis(10),
-				patience: Duration::from_secs(60),
-				probe_gap: Duration::from_millis(20),
-				asking: Asking {
-					first: Duration::from_millis(20),
-					longest: Duration::from_millis(200),
-				},
-			},
+			timing,
 			trust,
 			metrics: metrics.clone(),
 		};
 		let registry = watch::Sender::new(Some(Arc::new(registry)));
+		let chain_stalled = Arc::<AtomicBool>::default();
 		let chain = Chain {
 			genesis_hash: GENESIS,
 			registry: registry.subscribe(),
+			stalled: chain_stalled.clone(),
 		};
 		let wishes = Wishes {
 			most: 3,
@@ -237,6 +258,7 @@ impl Running {
 			outbox,
 			purse,
 			fleet,
+			chain_stalled,
 			registry,
 		}
 	}
@@ -553,6 +575,40 @@ async fn a_forged_assignment_is_given_back_unworked_and_its_sender_left() {
 		"took more from a coordinator that forges"
 	);
 	assert_eq!(miner.painted(), 0);
+}
+
+/// What the chain said long ago, such as of the coordinator's worker, is nothing to leave a coordinator for; and
+/// when the chain goes on, it is again.
+#[tokio::test(flavor = "multi_thread")]
+async fn while_the_chain_stalls_coordinators_are_not_blamed() {
+	let folder = tempfile::tempdir().unwrap();
+	let coordinator = Coordinator::new(10);
+	let (_server, address) = coordinator.serve(ANY).await;
+	let chain = registry(&[(&coordinator, address)]);
+	let trust = Trust::system().unwrap();
+	let timing = Timing {
+		chain_patience: Duration::from_millis(100),
+		..timing()
+	};
+	let layout = Layout::default();
+	let miner = Running::start_timed(folder.path(), chain, FAST, trust, 1, layout, timing).await;
+	for _ in 0..1_000 {
+		if miner.chain_stalled.load(Ordering::SeqCst) {
+			break;
+		}
+		sleep(Duration::from_millis(20)).await;
+	}
+	assert!(miner.chain_stalled.load(Ordering::SeqCst));
+	let spec = spec("task 1");
+	let mut work = coordinator.sign(coordinator.assignment(1, 0, &spec), spec);
+	work.assignment.total_weight += 1;
+	coordinator.hand_out(work);
+	coordinator.ask_for(2);
+	coordinator
+		.wait_for("a result", |seen| seen.commitments().len() == 1)
+		.await;
+	assert_eq!(coordinator.lock().seen.failures().len(), 1);
+	assert_eq!(coordinator.lock().seen.hellos, 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -873,6 +929,7 @@ async fn two_slots_work_on_two_tasks_and_the_metrics_tell() {
 		metrics: miner.metrics.clone(),
 		devices: miner.devices.clone(),
 		outbox: miner.outbox.clone(),
+		chain_stalled: miner.chain_stalled.clone(),
 		stop: miner.stop.clone(),
 	};
 	let monitor = monitor::listen(ANY, watched.clone()).await.unwrap();
