@@ -26,6 +26,8 @@ pub const MAX_REQUEST_BYTES: u32 = 128 * 1024;
 pub const MAX_ARTIFACT_BYTES: usize = 32 * 1024 * 1024;
 /// Most models a miner declares.
 pub const MAX_MODELS_PER_MINER: usize = 64;
+/// Longest name of a model, in bytes.
+pub const MAX_MODEL_NAME_BYTES: usize = 100;
 /// Most slots a miner declares.
 pub const MAX_SLOTS: u16 = 64;
 /// Longest free text in a miner's messages (engine, device name, failure reason), in bytes.

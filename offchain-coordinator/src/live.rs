@@ -432,7 +432,7 @@ impl Live {
 		let work = if superseded {
 			None
 		} else {
-			self.tell(poll, &polling.miner)
+			self.tell(poll.token, &polling.miner)
 		};
 		let held = |held: &Held| self.leases.held(held, &polling.miner).is_some();
 		let abandon: Vec<Held> = poll
@@ -452,15 +452,15 @@ impl Live {
 		}))
 	}
 
-	fn tell(&mut self, poll: &Poll, account: &AccountId) -> Option<Work> {
-		if poll.free_slots == 0 {
-			return None;
-		}
+	/// What was drawn is told whatever the poll offers: it was drawn on an earlier offer, and a miner that
+	/// has given its slot to another coordinator since can do it later, or give it back. Kept back, it
+	/// would be held against a miner that never heard of it.
+	fn tell(&mut self, session: H256, account: &AccountId) -> Option<Work> {
 		let tasks = self.leases.of(account);
 		let untold = tasks
 			.into_iter()
 			.find(|task| self.leases.get(task).is_some_and(Lease::is_untold))?;
-		self.leases.get_mut(&untold)?.tell(poll.token)
+		self.leases.get_mut(&untold)?.tell(session)
 	}
 
 	/// A poll ends, by its reply or because the miner went away.

@@ -12,16 +12,13 @@ use cuckoo_primitives::{task::ModelHash, Balance};
 /// Most models that are remembered. Past this, unknown ones are not served.
 pub const MAX_MODELS: usize = 4_096;
 
-/// Longest name of a model, in bytes.
-pub const MAX_MODEL_NAME_BYTES: usize = 100;
-
 /// Checks what a miner declares about a model.
 pub fn check(model: &ModelInfo) -> Result<(), ApiError> {
 	let refuse = |what: &str| {
 		let message = format!("model {:?}: {what}", model.hash);
 		Err(ApiError::with_message(ErrorCode::CapabilitiesInvalid, message).about("models"))
 	};
-	if model.name.trim().is_empty() || model.name.len() > MAX_MODEL_NAME_BYTES {
+	if model.name.trim().is_empty() || model.name.len() > limits::MAX_MODEL_NAME_BYTES {
 		return refuse("its name must have 1 to 100 bytes");
 	}
 	if model.max_size == 0 || model.max_size > limits::MAX_SIDE {

@@ -90,16 +90,24 @@ pub enum Refusal {
 	#[error("the lease ended {} ms ago", .0)]
 	TooLate(u64),
 	/// The lease is longer than any honest one.
-	#[error("the lease ends {} h from now; at most {} h are accepted", .0 / 3_600_000, MAX_LEASE_MS / 3_600_000)]
+	#[error(
+		"the lease ends {} h from now by this machine's clock, and at most {} h are accepted: check the clock",
+		.0 / 3_600_000,
+		MAX_LEASE_MS / 3_600_000
+	)]
 	LeaseTooLong(u64),
 }
 
 impl Refusal {
-	/// Whether the coordinator broke the protocol, rather than being late or unlucky.
+	/// Whether the coordinator broke the protocol, rather than being late or unlucky, or the miner's clock
+	/// wrong.
 	pub fn is_foul(&self) -> bool {
 		!matches!(
 			self,
-			Refusal::ModelNotHeld(_) | Refusal::TooLate(_) | Refusal::NoCoordinatorWorker
+			Refusal::ModelNotHeld(_)
+				| Refusal::TooLate(_)
+				| Refusal::LeaseTooLong(_)
+				| Refusal::NoCoordinatorWorker
 		)
 	}
 }
@@ -306,6 +314,18 @@ mod tests {
 			Err(Refusal::BadSignature),
 			"signed by a stranger"
 		);
+	}
+
+	#[test]
+	fn a_clock_that_is_wrong_is_not_held_against_the_coordinator() {
+		let ends = |deadline_ms| changed(|a, _| a.deadline_ms = deadline_ms).unwrap_err();
+		for refusal in [ends(NOW - 5), ends(NOW + 2 * MAX_LEASE_MS)] {
+			assert!(!refusal.is_foul(), "{refusal}");
+		}
+		assert!(ends(NOW + 2 * MAX_LEASE_MS)
+			.to_string()
+			.ends_with("check the clock"));
+		assert!(Refusal::BadSignature.is_foul());
 	}
 
 	#[test]

@@ -9,7 +9,7 @@ use crate::{
 	library::{Library, ModelsArgs, MODELS_VARIABLE},
 	link::is_http_url,
 	memory::{default_limit, Bytes},
-	models::MODEL_VARIABLE,
+	models::{self, MODEL_VARIABLE},
 	purse::{claim::ClaimArgs, status::EarningsArgs},
 	run::RunArgs,
 	trust::Trust,
@@ -91,7 +91,7 @@ pub struct EngineArgs {
 impl EngineArgs {
 	/// The folders, opened and hashed. Blocks.
 	pub fn folders(&self) -> anyhow::Result<Vec<ModelFolder>> {
-		crate::models::find(&self.models)?
+		models::find(&self.models)?
 			.iter()
 			.map(|path| {
 				ModelFolder::open(path).with_context(|| format!("the model in {}", path.display()))
@@ -186,7 +186,8 @@ pub struct HoldArgs {
 	/// model by a slot.
 	#[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=MAX_BATCH as i64))]
 	pub batch: u16,
-	/// How long a free slot waits for more tasks that go into its batch after the newest has come.
+	/// How long a free slot waits for more tasks that go into its batch after the newest has come; the
+	/// oldest waits four times as long at most.
 	#[arg(long, value_name = "MILLISECONDS", default_value_t = 100, value_parser = clap::value_parser!(u16).range(0..=5000))]
 	pub batch_wait: u16,
 	/// Memory of each device for loaded models, such as 20GiB: the one that was unused longest is let go
@@ -200,7 +201,7 @@ impl HoldArgs {
 	/// Where the model folders are: those named, and those imported if they are wanted.
 	pub fn paths(&self, engine: &EngineArgs) -> anyhow::Result<Vec<PathBuf>> {
 		if !self.imported {
-			return Ok(crate::models::find(&engine.models)?);
+			return Ok(models::find(&engine.models)?);
 		}
 		let mut paths = engine.models.clone();
 		paths.extend(Library::at(self.models_dir.as_deref())?.folders()?);
@@ -228,16 +229,23 @@ impl HoldArgs {
 		}
 	}
 
-	/// What the engine opens: the models, opened and hashed, within the memory there is. Blocks.
-	pub fn setup(&self, engine: &EngineArgs) -> anyhow::Result<Setup> {
-		let devices = self.device.devices();
-		// Before anything that takes long.
-		self.layout().tasks_at_once(devices.len())?;
+	/// The models, opened and hashed, each once: coordinators take no model twice. Blocks.
+	pub fn opened(&self, engine: &EngineArgs) -> anyhow::Result<Vec<ModelFolder>> {
 		let folders = EngineArgs {
 			models: self.paths(engine)?,
 			..engine.clone()
 		}
 		.folders()?;
+		Ok(models::distinct(folders))
+	}
+
+	/// What the engine opens: the models that are held, within the memory there is. Blocks.
+	pub fn setup(&self, engine: &EngineArgs) -> anyhow::Result<Setup> {
+		let devices = self.device.devices();
+		// Before anything that takes long.
+		self.layout().tasks_at_once(devices.len())?;
+		let folders = self.opened(engine)?;
+		models::declarable(&folders)?;
 		let largest = folders.iter().map(memory_estimate).max().unwrap_or(0);
 		let place = |&device: &Device| DeviceSetup {
 			device,

@@ -1,7 +1,7 @@
 //! Keeps the coordinators that are served in line with the chain.
 
 use crate::{
-	clock::now_ms,
+	clock::{now_ms, Steady},
 	link::{is_http_url, Chain, Link},
 	selection::{self, Seed},
 	session::{self, Ended, Miner, Stop},
@@ -13,23 +13,29 @@ use cuckoo_primitives::{AccountId, Role, WorkerId};
 use sp_core::{crypto::Ss58Codec, Pair};
 use std::{
 	collections::{BTreeMap, BTreeSet},
-	sync::Arc,
+	sync::{atomic::Ordering, Arc},
 	time::Duration,
 };
 use tokio::{
 	select,
 	task::{self, JoinSet},
-	time::{interval, sleep_until, Instant},
+	time::{interval, sleep_until, Instant, MissedTickBehavior},
 };
 use tracing::{info, warn};
 
 /// How long a coordinator is passed over after it was out of reach or broke the protocol, as long as
 /// there are others.
 const PASSED_OVER_FOR: Duration = Duration::from_secs(300);
+/// The longest such time: each is twice the one before, unless the coordinator was served for longer than
+/// that in between.
+const LONGEST_PASSED_OVER: Duration = Duration::from_secs(4 * 3_600);
 /// How soon a session that ended at once is begun again at the earliest.
 const RESTART_GAP: Duration = Duration::from_secs(5);
 /// How often old records leave the outbox.
 const PRUNE_EVERY: Duration = Duration::from_secs(600);
+/// For how long the clock must have been steady before anything is forgotten by it: a machine may begin
+/// with a clock that is days off, and set it minutes later.
+const STEADY_FOR: Duration = Duration::from_secs(3_600);
 /// Longest endpoint that is tried.
 const MAX_ENDPOINT_BYTES: usize = 512;
 
@@ -169,6 +175,14 @@ pub fn plan(
 	posts
 }
 
+/// For how long one is passed over that was passed over for `before` and then `served` for so long.
+fn passed_over_for(before: Option<Duration>, served: Duration) -> Duration {
+	match before {
+		Some(before) if served <= before => LONGEST_PASSED_OVER.min(before * 2),
+		_ => PASSED_OVER_FOR,
+	}
+}
+
 /// Serves coordinators until told to stop.
 pub async fn run(miner: Arc<Miner>, chain: Chain, wishes: Wishes, stop: Stop) {
 	let registry_changes = chain.registry.clone();
@@ -180,6 +194,8 @@ pub async fn run(miner: Arc<Miner>, chain: Chain, wishes: Wishes, stop: Stop) {
 		sessions: JoinSet::new(),
 		running: BTreeMap::new(),
 		not_before: BTreeMap::new(),
+		spans: BTreeMap::new(),
+		clock: Steady::default(),
 		told: String::new(),
 	};
 	fleet.run(registry_changes).await;
@@ -193,6 +209,9 @@ struct Fleet {
 	sessions: JoinSet<(AccountId, Ended)>,
 	running: BTreeMap<AccountId, Running>,
 	not_before: BTreeMap<AccountId, NotBefore>,
+	/// For how long each was passed over last.
+	spans: BTreeMap<AccountId, Duration>,
+	clock: Steady,
 	/// What the user was told last about the miner's standing on chain.
 	told: String,
 }
@@ -201,6 +220,7 @@ struct Running {
 	post: Post,
 	stop: Stop,
 	session: task::Id,
+	since: Instant,
 }
 
 struct NotBefore {
@@ -211,6 +231,11 @@ struct NotBefore {
 impl Fleet {
 	async fn run(&mut self, mut registry: tokio::sync::watch::Receiver<Option<Arc<Registry>>>) {
 		let mut prune = interval(PRUNE_EVERY);
+		let mut probe = interval(self.miner.timing.probe_gap);
+		let mut block_came = Instant::now();
+		for ticks in [&mut prune, &mut probe] {
+			ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+		}
 		loop {
 			let draining = self.stop.drain.is_cancelled();
 			if draining && self.sessions.is_empty() {
@@ -222,15 +247,22 @@ impl Fleet {
 			let wake = self.next_wake();
 			select! {
 				() = self.stop.drain.cancelled(), if !draining => {},
-				changed = registry.changed(), if !draining => if changed.is_err() {
-					warn!("the chain is followed no more; stopping");
-					self.stop.drain.cancel();
+				changed = registry.changed(), if !draining => {
+					block_came = Instant::now();
+					if changed.is_err() {
+						warn!("the chain is followed no more; stopping");
+						self.stop.drain.cancel();
+					}
 				},
 				Some(ended) = self.sessions.join_next_with_id(), if !self.sessions.is_empty() => {
 					self.ended(ended);
 				},
 				() = sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => {},
 				_ = prune.tick() => self.prune().await,
+				_ = probe.tick() => {
+					self.watch_chain(block_came.elapsed());
+					self.probe().await;
+				},
 			}
 		}
 	}
@@ -318,7 +350,7 @@ impl Fleet {
 			Ok(link) => Arc::new(link),
 			Err(error) => {
 				warn!(coordinator = %account, "passed over: {error}");
-				self.pass_over(account, PASSED_OVER_FOR);
+				self.pass_over(account, Duration::ZERO);
 				return;
 			},
 		};
@@ -341,6 +373,7 @@ impl Fleet {
 				post,
 				stop,
 				session,
+				since: Instant::now(),
 			},
 		);
 	}
@@ -359,23 +392,33 @@ impl Fleet {
 			.find(|(_, running)| running.session == id)
 			.map(|(account, _)| account.clone());
 		let Some(account) = account else { return };
-		self.running.remove(&account);
+		let Some(running) = self.running.remove(&account) else {
+			return;
+		};
+		let served = running.since.elapsed();
 		match ended {
-			Some(Ended::Drained) => self.pass_over(account, Duration::ZERO),
+			Some(Ended::Drained) => self.not_before(account, Duration::ZERO),
 			Some(Ended::OutOfReach(reason)) => {
 				warn!(coordinator = %account, "out of reach: {reason}");
-				self.pass_over(account, PASSED_OVER_FOR);
+				self.pass_over(account, served);
 			},
 			Some(Ended::Foul(reason)) => {
 				warn!(coordinator = %account, "left, for it broke the protocol: {reason}");
 				self.miner.metrics.error(&reason);
-				self.pass_over(account, PASSED_OVER_FOR);
+				self.pass_over(account, served);
 			},
-			None => self.pass_over(account, PASSED_OVER_FOR),
+			None => self.pass_over(account, served),
 		}
 	}
 
-	fn pass_over(&mut self, account: AccountId, span: Duration) {
+	/// Passes one over that was `served` for so long until it was no use.
+	fn pass_over(&mut self, account: AccountId, served: Duration) {
+		let span = passed_over_for(self.spans.get(&account).copied(), served);
+		self.spans.insert(account.clone(), span);
+		self.not_before(account, span);
+	}
+
+	fn not_before(&mut self, account: AccountId, span: Duration) {
 		let now = Instant::now();
 		let until = NotBefore {
 			restart: now + RESTART_GAP,
@@ -394,9 +437,40 @@ impl Fleet {
 			.min()
 	}
 
-	async fn prune(&self) {
+	/// Says once when no block has come for long, and once when one has.
+	fn watch_chain(&self, silence: Duration) {
+		let stalls = silence >= self.miner.timing.chain_patience;
+		match (self.chain.stalled.swap(stalls, Ordering::SeqCst), stalls) {
+			(false, true) => {
+				let text = "no newer block has been finalized for minutes: look at the node, or at the chain";
+				warn!("{text}");
+				self.miner.metrics.error(text);
+			},
+			(true, false) => info!("blocks are finalized again"),
+			_ => {},
+		}
+	}
+
+	/// Looks whether the disk takes results again.
+	async fn probe(&self) {
 		let outbox = self.miner.outbox.clone();
-		match task::spawn_blocking(move || outbox.prune(now_ms())).await {
+		if !outbox.is_stuck() {
+			return;
+		}
+		match task::spawn_blocking(move || outbox.probe()).await {
+			Ok(Ok(())) => info!("the disk takes results again"),
+			Ok(Err(error)) => warn!("no work is asked for, since results cannot be kept: {error}"),
+			Err(error) => warn!("no work is asked for, since results cannot be kept: {error}"),
+		}
+	}
+
+	async fn prune(&mut self) {
+		let now_ms = now_ms();
+		if self.clock.so_far(now_ms, std::time::Instant::now()) < STEADY_FOR {
+			return;
+		}
+		let outbox = self.miner.outbox.clone();
+		match task::spawn_blocking(move || outbox.prune(now_ms)).await {
 			Ok(Ok(given_up)) => {
 				for record in given_up {
 					self.miner.purse.delivered(&record);
@@ -520,6 +594,21 @@ mod tests {
 		assert_ne!(first, second);
 		let all: BTreeSet<AccountId> = (1..=4).map(account).collect();
 		assert_eq!(plan(&registry, &wishes(1), &all, &none()), first);
+	}
+
+	#[test]
+	fn one_that_is_never_there_is_tried_ever_more_seldom() {
+		let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
+		let mut before = None;
+		let mut spans = Vec::new();
+		for _ in 0..8 {
+			before = Some(passed_over_for(before, minutes(1)));
+			spans.extend(before);
+		}
+		assert_eq!(spans[..3], [minutes(5), minutes(10), minutes(20)]);
+		assert_eq!(spans[7], LONGEST_PASSED_OVER);
+		// It was away for a while after a day.
+		assert_eq!(passed_over_for(before, minutes(24 * 60)), PASSED_OVER_FOR);
 	}
 
 	#[test]

@@ -27,7 +27,14 @@ use jsonrpsee::{
 };
 use serde::Deserialize;
 use sp_core::{sr25519, Pair};
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{
+	future::Future,
+	sync::{
+		atomic::{AtomicBool, Ordering},
+		Arc,
+	},
+	time::Duration,
+};
 use tokio::sync::{watch, Mutex};
 
 /// How long a call may take that does not wait for anything.
@@ -35,6 +42,9 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(20);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How much later than agreed a poll may come back.
 const POLL_SLACK: Duration = Duration::from_secs(15);
+/// Calls that wait for their answers at once: the poll, one or two for each task, and what goes back. A
+/// coordinator that answers none of them takes no more connections than that.
+const MAX_CALLS: usize = 2 * limits::MAX_SLOTS as usize;
 /// A poll's reply holds one spec at most.
 const MAX_RESPONSE_BYTES: u32 = 256 * 1024;
 
@@ -45,9 +55,16 @@ pub struct Chain {
 	pub genesis_hash: H256,
 	/// Its operators, as of the last finalized block.
 	pub registry: watch::Receiver<Option<Arc<Registry>>>,
+	/// Whether no newer block has come for long.
+	pub stalled: Arc<AtomicBool>,
 }
 
 impl Chain {
+	/// Whether no newer block has come for long: the operators may have changed since.
+	pub fn is_stalled(&self) -> bool {
+		self.stalled.load(Ordering::SeqCst)
+	}
+
 	/// The last finalized registry.
 	pub fn current(&self) -> Option<Arc<Registry>> {
 		self.registry.borrow().clone()
@@ -168,6 +185,7 @@ impl Link {
 		let rpc = HttpClientBuilder::default()
 			.max_request_size(limits::MAX_REQUEST_BYTES)
 			.max_response_size(MAX_RESPONSE_BYTES)
+			.max_concurrent_requests(MAX_CALLS)
 			.connect_timeout(CONNECT_TIMEOUT)
 			.with_custom_cert_store(trust.config())
 			// Each call has its own, shorter limit; this is the last resort.

@@ -1,6 +1,9 @@
 //! Finds the model folders: those named, or the default one.
 
+use cuckoo_coordinator_api::limits;
+use cuckoo_diffusion::ModelFolder;
 use std::{
+	collections::BTreeSet,
 	env,
 	path::{Path, PathBuf},
 };
@@ -24,6 +27,54 @@ pub const INDEX: &str = "model_index.json";
 pub struct NoModel {
 	/// The places without one.
 	pub looked_in: Vec<PathBuf>,
+}
+
+/// Coordinators would not take what this miner holds.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotDeclared {
+	/// Too many models.
+	#[error(
+		"{0} models are held, and coordinators take at most {MAX_MODELS} from a miner: name fewer"
+	)]
+	TooMany(usize),
+	/// A name that they refuse.
+	#[error(
+		"the model in {folder} is called {name:?}: coordinators take names of 1 to {MAX_NAME_BYTES} bytes"
+	)]
+	Name {
+		/// The folder.
+		folder: PathBuf,
+		/// The name.
+		name: String,
+	},
+}
+
+const MAX_MODELS: usize = limits::MAX_MODELS_PER_MINER;
+const MAX_NAME_BYTES: usize = limits::MAX_MODEL_NAME_BYTES;
+
+/// Each model once, wherever else it lies too.
+pub fn distinct(mut folders: Vec<ModelFolder>) -> Vec<ModelFolder> {
+	let mut seen = BTreeSet::new();
+	folders.retain(|folder| seen.insert(folder.hash()));
+	folders
+}
+
+/// Whether coordinators take so many models of these names.
+pub fn declarable(folders: &[ModelFolder]) -> Result<(), NotDeclared> {
+	if folders.len() > MAX_MODELS {
+		return Err(NotDeclared::TooMany(folders.len()));
+	}
+	let wrong = folders.iter().find(|folder| !is_name(folder.name()));
+	wrong.map_or(Ok(()), |folder| {
+		Err(NotDeclared::Name {
+			folder: folder.path().to_owned(),
+			name: folder.name().to_owned(),
+		})
+	})
+}
+
+fn is_name(name: &str) -> bool {
+	!name.trim().is_empty() && name.len() <= MAX_NAME_BYTES
 }
 
 /// The folders named, or else the default one.
@@ -80,6 +131,26 @@ mod tests {
 			"/data/cuckoo/models/default",
 		];
 		assert_eq!(places, expected.map(PathBuf::from));
+	}
+
+	/// As `--imported` brings them when one of them is named with `--model` too.
+	#[test]
+	fn a_model_that_lies_in_two_places_is_held_once() {
+		let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/default/model");
+		let folder = ModelFolder::open(&path).unwrap();
+		let held = distinct(vec![folder.clone(), folder.clone()]);
+		assert_eq!(held.len(), 1);
+		assert_eq!(declarable(&held), Ok(()));
+		let many = vec![folder; MAX_MODELS + 1];
+		assert_eq!(declarable(&many), Err(NotDeclared::TooMany(MAX_MODELS + 1)));
+	}
+
+	#[test]
+	fn names_are_those_that_coordinators_take() {
+		assert!(is_name("tiny") && is_name(&"x".repeat(MAX_NAME_BYTES)));
+		for wrong in ["", " ", &"x".repeat(MAX_NAME_BYTES + 1)] {
+			assert!(!is_name(wrong), "{wrong:?}");
+		}
 	}
 
 	#[test]

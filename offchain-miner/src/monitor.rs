@@ -13,7 +13,13 @@ use axum::{
 	routing::get,
 	Router,
 };
-use std::{net::SocketAddr, sync::Arc};
+use std::{
+	net::SocketAddr,
+	sync::{
+		atomic::{AtomicBool, Ordering},
+		Arc,
+	},
+};
 use tokio::{net::TcpListener, task::AbortHandle};
 use tracing::{info, warn};
 
@@ -26,6 +32,8 @@ pub struct Watched {
 	pub devices: Devices,
 	/// What waits.
 	pub outbox: Arc<Outbox>,
+	/// Whether no newer block has come for long.
+	pub chain_stalled: Arc<AtomicBool>,
 	/// Whether it is to stop.
 	pub stop: Stop,
 }
@@ -38,6 +46,8 @@ impl Watched {
 			tasks_at_once: self.devices.profile().tasks_at_once,
 			devices: self.devices.states(),
 			pending_results: self.outbox.pending().len(),
+			outbox_stuck: self.outbox.is_stuck(),
+			chain_stalled: self.chain_stalled.load(Ordering::SeqCst),
 			draining: self.stop.drain.is_cancelled(),
 		}
 	}

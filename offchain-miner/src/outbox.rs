@@ -13,12 +13,14 @@
 //! lock                        held while a miner runs
 //! signed/<assignment>.json    a record: what was signed, for whom, until when
 //! pictures/<assignment>.png   the picture, as long as it is to be delivered
+//! forgotten                   the latest end of a lease of which the record was removed
 //! ```
 //!
 //! A record with a picture is pending; a record without one is settled. Files appear whole or not at
 //! all (written beside, flushed, renamed, the folder flushed), the picture before its record, so
-//! that `kill -9` at any instant leaves a state this module can open. A settled record is forgotten a
-//! day after its lease ended: by then an assignment with that deadline is refused anyway.
+//! that `kill -9` at any instant leaves a state this module can open. A settled record is removed a
+//! day after its lease ended: by then an assignment with that deadline is refused anyway, and where the
+//! clock was wrong, by the time that is kept: nothing is signed any more for leases that end before it.
 
 use crate::{
 	assignment::Verified,
@@ -33,10 +35,14 @@ use cuckoo_primitives::{
 use serde::{Deserialize, Serialize};
 use std::{
 	collections::BTreeMap,
-	fs::{self, File},
+	fs::{self, File, Permissions},
 	io,
+	os::unix::fs::PermissionsExt,
 	path::{Path, PathBuf},
-	sync::{Mutex, MutexGuard, PoisonError},
+	sync::{
+		atomic::{AtomicU64, AtomicUsize, Ordering},
+		Mutex, MutexGuard, PoisonError,
+	},
 };
 
 /// How long after its lease a record is kept, in milliseconds: against clocks that jump.
@@ -44,6 +50,9 @@ pub const KEEP_AFTER_LEASE_MS: u64 = 24 * 60 * 60 * 1_000;
 
 const RECORD: &str = "json";
 const PICTURE: &str = "png";
+const FORGOTTEN: &str = "forgotten";
+/// Written to see whether the disk takes anything again.
+const PROBE: &str = "probe";
 
 /// What was signed, for whom and for how long.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -106,6 +115,12 @@ pub enum OutboxError {
 		/// What is wrong with it.
 		reason: String,
 	},
+	/// Something may have been signed for this assignment: records of leases that end later were removed.
+	#[error(
+		"what was signed for leases that end at {0} (milliseconds of Unix time) is not known any more: was \
+		 this machine's clock ahead?"
+	)]
+	Forgotten(u64),
 	/// The file system refused.
 	#[error("{path}: {source}")]
 	Io {
@@ -134,6 +149,10 @@ pub struct Outbox {
 	folder: PathBuf,
 	/// Every record by the hash of its assignment, and whether its picture is still to be delivered.
 	records: Mutex<BTreeMap<H256, (Record, Delivery)>>,
+	/// Of leases that end by then records were removed. Changed only while the records are locked.
+	forgotten_until_ms: AtomicU64,
+	/// Bytes of the last picture that the disk did not take, if none was taken since; else 0.
+	refused_bytes: AtomicUsize,
 	/// Released by the system when the process ends, however it ends.
 	_lock: File,
 }
@@ -152,12 +171,17 @@ impl Outbox {
 			folder.join("signed"),
 			folder.join("pictures"),
 		] {
-			at(&sub, fs::create_dir_all(&sub))?;
+			durable::make_folder(&sub)?;
 		}
+		// Prompts are in the pictures. One from before may be open to others; not every file system has
+		// modes.
+		let _ = fs::set_permissions(folder, Permissions::from_mode(0o700));
 		let lock = lock(folder)?;
 		let outbox = Self {
 			folder: folder.to_owned(),
 			records: Mutex::default(),
+			forgotten_until_ms: read_forgotten(&folder.join(FORGOTTEN))?.into(),
+			refused_bytes: AtomicUsize::new(0),
 			_lock: lock,
 		};
 		let mut records = BTreeMap::new();
@@ -204,6 +228,29 @@ impl Outbox {
 		matches!(self.records().get(assignment), Some((_, Delivery::Pending)))
 	}
 
+	/// Whether something may have been signed for a lease that ends then, of which nothing is known any more.
+	/// Only after the clock was wrong can such an assignment be in time.
+	pub fn has_forgotten(&self, deadline_ms: u64) -> bool {
+		deadline_ms <= self.forgotten_until_ms.load(Ordering::SeqCst)
+	}
+
+	/// Whether the disk did not take the last result: another would be lost likewise.
+	pub fn is_stuck(&self) -> bool {
+		self.refused_bytes.load(Ordering::SeqCst) > 0
+	}
+
+	/// Looks whether the disk takes as much again as it last did not.
+	pub fn probe(&self) -> Result<(), OutboxError> {
+		let bytes = self.refused_bytes.load(Ordering::SeqCst);
+		if bytes > 0 {
+			let path = self.folder.join(PROBE);
+			durable::write(&path, &vec![0; bytes])?;
+			durable::remove(&path)?;
+			self.refused_bytes.store(0, Ordering::SeqCst);
+		}
+		Ok(())
+	}
+
 	/// Signs and keeps the commitment to `painting`, or returns the one that this assignment already
 	/// has: then `painting` is dropped and nothing is signed.
 	pub fn commit(
@@ -218,6 +265,10 @@ impl Outbox {
 		if let Some((earlier, _)) = records.get(&verified.hash) {
 			return Ok(earlier.clone());
 		}
+		let deadline_ms = verified.assignment.deadline_ms;
+		if self.has_forgotten(deadline_ms) {
+			return Err(OutboxError::Forgotten(deadline_ms));
+		}
 		let commitment = ResultCommitment {
 			assignment: verified.hash,
 			output: H256(*blake3::hash(&painting.png).as_bytes()),
@@ -230,7 +281,7 @@ impl Outbox {
 			coordinator: verified.assignment.coordinator.clone(),
 			task: verified.assignment.task,
 			attempt: verified.assignment.attempt,
-			deadline_ms: verified.assignment.deadline_ms,
+			deadline_ms,
 			signature: sign(&commitment),
 			commitment,
 			due: verified.due(),
@@ -240,8 +291,14 @@ impl Outbox {
 			path: path.clone(),
 			source: io::Error::other(error),
 		})?;
-		durable::write(&self.picture_path(&verified.hash), &painting.png)?;
-		durable::write(&path, &text)?;
+		let picture = durable::write(&self.picture_path(&verified.hash), &painting.png);
+		let kept = picture.and_then(|()| durable::write(&path, &text));
+		let refused = match &kept {
+			Ok(()) => 0,
+			Err(_) => painting.png.len().max(1),
+		};
+		self.refused_bytes.store(refused, Ordering::SeqCst);
+		kept?;
 		records.insert(verified.hash, (record.clone(), Delivery::Pending));
 		Ok(record)
 	}
@@ -274,24 +331,40 @@ impl Outbox {
 	/// Forgets what was settled and whose lease ended more than [`KEEP_AFTER_LEASE_MS`] ago, and gives
 	/// up deliveries as old as that. Returns those given up.
 	pub fn prune(&self, now_ms: u64) -> Result<Vec<Record>, OutboxError> {
-		let mut records = self.records();
-		let old: Vec<H256> = records
-			.iter()
-			.filter(|(_, (record, _))| {
-				record.deadline_ms.saturating_add(KEEP_AFTER_LEASE_MS) < now_ms
-			})
-			.map(|(assignment, _)| *assignment)
-			.collect();
-		let mut given_up = Vec::new();
-		for assignment in old {
-			// The picture first: a record without one is settled, a picture without one an orphan.
-			durable::remove(&self.picture_path(&assignment))?;
-			durable::remove(&self.record_path(&assignment))?;
-			if let Some((record, Delivery::Pending)) = records.remove(&assignment) {
-				given_up.push(record);
-			}
+		let old = self.forget(now_ms)?;
+		if old.is_empty() {
+			return Ok(Vec::new());
 		}
-		Ok(given_up)
+		// Nobody comes to these files any more, so that no lock is held over many of them.
+		let named = |extension: &str| -> Vec<String> {
+			old.keys()
+				.map(|assignment| format!("{}.{extension}", hex::encode(assignment)))
+				.collect()
+		};
+		// The pictures first: a record without one is settled, a picture without one an orphan.
+		durable::remove_all(&self.folder.join("pictures"), &named(PICTURE))?;
+		durable::remove_all(&self.folder.join("signed"), &named(RECORD))?;
+		let given_up = |(record, delivery)| (delivery == Delivery::Pending).then_some(record);
+		Ok(old.into_values().filter_map(given_up).collect())
+	}
+
+	/// Takes out the old records, after the time is on the disk before which nothing is signed any more.
+	fn forget(&self, now_ms: u64) -> Result<BTreeMap<H256, (Record, Delivery)>, OutboxError> {
+		let mut records = self.records();
+		let is_old =
+			|record: &Record| record.deadline_ms.saturating_add(KEEP_AFTER_LEASE_MS) < now_ms;
+		let old = records.values().filter(|(record, _)| is_old(record));
+		let Some(until_ms) = old.map(|(record, _)| record.deadline_ms).max() else {
+			return Ok(BTreeMap::new());
+		};
+		if !self.has_forgotten(until_ms) {
+			let path = self.folder.join(FORGOTTEN);
+			durable::write(&path, until_ms.to_string().as_bytes())?;
+			self.forgotten_until_ms.store(until_ms, Ordering::SeqCst);
+		}
+		Ok(records
+			.extract_if(.., |_, (record, _)| is_old(record))
+			.collect())
 	}
 
 	/// A thread that panicked while it held the lock has left the map whole: every change to it is a
@@ -332,6 +405,18 @@ fn named_hash(path: &Path) -> Option<H256> {
 		.try_into()
 		.ok()?;
 	Some(H256(bytes))
+}
+
+/// Zero if nothing was forgotten yet.
+fn read_forgotten(path: &Path) -> Result<u64, OutboxError> {
+	if !path.exists() {
+		return Ok(0);
+	}
+	let text = at(path, fs::read_to_string(path))?;
+	text.trim().parse().map_err(|error| OutboxError::Corrupt {
+		path: path.to_owned(),
+		reason: format!("{error}"),
+	})
 }
 
 fn read_record(path: &Path) -> Result<Record, OutboxError> {
@@ -478,7 +563,51 @@ mod tests {
 		);
 		assert_eq!(outbox.find(&settled.commitment.assignment), None);
 		drop(outbox);
-		assert!(Outbox::open(folder.path()).unwrap().records().is_empty());
+		let outbox = Outbox::open(folder.path()).unwrap();
+		assert!(outbox.records().is_empty());
+		for sub in ["signed", "pictures"] {
+			assert!(files(&folder.path().join(sub)).unwrap().is_empty());
+		}
+	}
+
+	/// The clock was ahead by days when old records were removed, and was set right since: the coordinator can
+	/// send an assignment again whose lease has not ended.
+	#[test]
+	fn what_was_forgotten_too_early_is_not_signed_a_second_time() {
+		let folder = tempfile::tempdir().unwrap();
+		let outbox = Outbox::open(folder.path()).unwrap();
+		let first = commit(&outbox, 1, 5);
+		outbox.settle(&first.commitment.assignment).unwrap();
+		outbox.prune(DEADLINE + 3 * KEEP_AFTER_LEASE_MS).unwrap();
+		drop(outbox);
+		let outbox = Outbox::open(folder.path()).unwrap();
+		assert!(outbox.has_forgotten(DEADLINE) && !outbox.has_forgotten(DEADLINE + 1));
+		let again = outbox.commit(&GENESIS, &verified(1), &painting(6), |_| {
+			panic!("the key was used a second time")
+		});
+		assert!(
+			matches!(again, Err(OutboxError::Forgotten(DEADLINE))),
+			"{again:?}"
+		);
+		let mut later = verified(2);
+		later.assignment.deadline_ms += 1;
+		let sign = |commitment: &_| signing::sign(&GENESIS, commitment, &worker());
+		assert!(outbox.commit(&GENESIS, &later, &painting(6), sign).is_ok());
+	}
+
+	#[test]
+	fn its_folder_is_for_its_user_alone_also_one_from_before() {
+		let folder = tempfile::tempdir().unwrap();
+		for name in ["old", "new/outbox"] {
+			let folder = folder.path().join(name);
+			if name == "old" {
+				fs::create_dir(&folder).unwrap();
+				fs::set_permissions(&folder, Permissions::from_mode(0o755)).unwrap();
+			}
+			Outbox::open(&folder).unwrap();
+			let mode = fs::metadata(&folder).unwrap().permissions().mode();
+			assert_eq!(mode & 0o777, 0o700, "{name}");
+		}
 	}
 
 	#[test]
@@ -495,6 +624,13 @@ mod tests {
 		assert!(outbox.pending().is_empty());
 		assert!(outbox.find(&verified(1).hash).is_none());
 		assert!(files(&folder.path().join("pictures")).unwrap().is_empty());
+		assert!(outbox.is_stuck());
+		let probe = outbox.folder.join(PROBE).with_extension(UNFINISHED);
+		std::os::unix::fs::symlink("/dev/full", &probe).unwrap();
+		assert!(outbox.probe().is_err() && outbox.is_stuck(), "still full");
+		// What failed has taken its file away, and with it what makes the disk full.
+		outbox.probe().unwrap();
+		assert!(!outbox.is_stuck() && !outbox.folder.join(PROBE).exists());
 		let record = commit(&outbox, 1, 6);
 		assert_eq!(outbox.pending(), vec![record]);
 	}

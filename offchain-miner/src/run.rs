@@ -21,7 +21,7 @@ use crate::{
 	session::{Miner, Stop, Timing},
 	ui::Ui,
 };
-use anyhow::Context;
+use anyhow::{ensure, Context};
 use clap::Args;
 use cuckoo_chain_client::{follow, keys::load_worker_key, Follower};
 use cuckoo_coordinator_api::Amount;
@@ -31,7 +31,7 @@ use std::{
 	io,
 	net::SocketAddr,
 	path::{Path, PathBuf},
-	sync::Arc,
+	sync::{atomic::AtomicBool, Arc},
 	time::Duration,
 };
 use tokio::{
@@ -40,7 +40,8 @@ use tokio::{
 	task::{self, JoinSet},
 	time::sleep,
 };
-use tracing::info;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info};
 
 /// Options of `run`.
 #[derive(Clone, Debug, Args)]
@@ -103,10 +104,13 @@ fn cuc(text: &str) -> Result<Amount, String> {
 		.ok_or_else(|| format!("{text:?} is no amount of CUC with up to 12 decimals"))
 }
 
-/// The folder for what a miner keeps.
+/// The folder for what a miner keeps, as an absolute path: every folder above it has a name, by which it can
+/// be looked at and flushed.
 pub fn data_dir(named: Option<&Path>) -> anyhow::Result<PathBuf> {
 	match named {
-		Some(path) => Ok(path.to_owned()),
+		Some(path) => {
+			std::path::absolute(path).with_context(|| format!("{path:?} cannot be a --data-dir"))
+		},
 		None => Ok(directories::BaseDirs::new()
 			.context("this user has no home folder: name one with --data-dir")?
 			.data_dir()
@@ -131,7 +135,8 @@ pub async fn command(args: RunArgs, ui: Ui) -> anyhow::Result<()> {
 	let outbox = Arc::new(task::spawn_blocking(move || Outbox::open(&folder)).await??);
 	let trust = args.coordinators.trust()?;
 	let stop = Stop::default();
-	on_signals(stop.clone(), Duration::from_secs(u64::from(args.grace)))?;
+	let grace = Duration::from_secs(u64::from(args.grace));
+	on_signals(stop.clone(), grace)?;
 
 	let metrics = Arc::new(Metrics::new());
 	let speeds = Speeds::read(&data_dir);
@@ -149,12 +154,14 @@ pub async fn command(args: RunArgs, ui: Ui) -> anyhow::Result<()> {
 		"ready"
 	);
 
+	let chain_stalled = Arc::<AtomicBool>::default();
 	let _monitor = match args.metrics_listen {
 		Some(address) => {
 			let watched = Watched {
 				metrics: metrics.clone(),
 				devices: devices.clone(),
 				outbox: outbox.clone(),
+				chain_stalled: chain_stalled.clone(),
 				stop: stop.clone(),
 			};
 			Some(monitor::listen(address, watched).await?)
@@ -165,7 +172,7 @@ pub async fn command(args: RunArgs, ui: Ui) -> anyhow::Result<()> {
 	let node_url = args.chain.url.clone();
 	let follower = follow(args.chain.url);
 	let chain = select! {
-		chain = first_view(&follower) => chain?,
+		chain = first_view(&follower, chain_stalled) => chain?,
 		() = stop.drain.cancelled() => return Ok(()),
 	};
 	let purse = open_purse(
@@ -178,7 +185,8 @@ pub async fn command(args: RunArgs, ui: Ui) -> anyhow::Result<()> {
 	)
 	.await?;
 	let only = args.coordinators.only();
-	let node = Node::new(node_url, claims.map(|_| worker.clone()));
+	let payer = claims.map(|_| worker.clone());
+	let node = Node::new(node_url, payer).of_chain(chain.genesis_hash);
 	let proofs = Coordinators {
 		registry: chain.registry.clone(),
 		only: only.clone(),
@@ -193,9 +201,11 @@ pub async fn command(args: RunArgs, ui: Ui) -> anyhow::Result<()> {
 		chain.registry.clone(),
 		claims,
 	));
+	let given_up = devices.given_up().clone();
+	tokio::spawn(end_without_devices(given_up, stop.clone(), grace));
 	let miner = Miner {
 		worker,
-		devices,
+		devices: devices.clone(),
 		outbox,
 		purse,
 		ui,
@@ -210,7 +220,22 @@ pub async fn command(args: RunArgs, ui: Ui) -> anyhow::Result<()> {
 	};
 	fleet::run(Arc::new(miner), chain, wishes, stop).await;
 	info!("stopped");
+	ensure!(
+		!devices.given_up().is_cancelled(),
+		"every device failed again and again; started anew they may be well, else see \
+		 offchain-miner doctor"
+	);
 	Ok(())
+}
+
+/// A driver's fault often lasts as long as the process: whoever started it is to start it anew. What is
+/// done has the time of any other end to be delivered.
+async fn end_without_devices(given_up: CancellationToken, stop: Stop, grace: Duration) {
+	given_up.cancelled().await;
+	error!("every device is lost; stopping");
+	stop.drain.cancel();
+	sleep(grace).await;
+	stop.at_once.cancel();
 }
 
 /// Opens the books, with what the outbox has still to deliver on this chain.
@@ -259,7 +284,7 @@ async fn open_devices(
 	.await?)
 }
 
-async fn first_view(follower: &Follower) -> anyhow::Result<Chain> {
+async fn first_view(follower: &Follower, stalled: Arc<AtomicBool>) -> anyhow::Result<Chain> {
 	let registry = follower.ready().await;
 	let genesis_hash = follower
 		.genesis_hash()
@@ -268,6 +293,7 @@ async fn first_view(follower: &Follower) -> anyhow::Result<Chain> {
 	Ok(Chain {
 		genesis_hash,
 		registry: follower.subscribe(),
+		stalled,
 	})
 }
 
@@ -293,4 +319,18 @@ fn on_signals(stop: Stop, grace: Duration) -> io::Result<()> {
 		stop.at_once.cancel();
 	});
 	Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+	use super::*;
+
+	#[test]
+	fn a_data_folder_of_one_word_is_one_in_the_current_folder() {
+		let here = std::env::current_dir().unwrap();
+		let named = |path| data_dir(Some(Path::new(path)));
+		assert_eq!(named("data").unwrap(), here.join("data"));
+		assert_eq!(named("/data").unwrap(), Path::new("/data"));
+		assert!(named("").is_err());
+	}
 }

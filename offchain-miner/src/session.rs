@@ -58,8 +58,20 @@ const PATIENCE_WITH_TASKS: u32 = 3;
 const FAREWELL: Duration = Duration::from_secs(5);
 /// How often a failure is reported before the lease is left to end by itself.
 const FAILURE_REPORTS: usize = 3;
+/// Attempts on their way back to one coordinator without having been begun. The leases of more end by
+/// themselves: one that answers none of them holds no more than that.
+const MAX_GIVE_BACKS: usize = 16;
+/// Assignments on end that come beyond what was offered, and are given back, before their sender is left. An
+/// honest one has a few where a miner was restarted, or came to another of its processes.
+const MAX_SURPLUS: usize = 8;
+/// What is left of a lease when work that is not done by then is given back: while the coordinator still
+/// listens, and too little to hand a result in.
+const LEASE_MARGIN: Duration = Duration::from_secs(1);
 
 const BUSY: &str = "the device is busy with other tasks";
+const NOT_OFFERED: &str = "no slot was offered for it";
+const TOO_LATE: &str = "it would not be done before its lease ends";
+const DISK: &str = "the miner cannot keep results on its disk now";
 const SHUTTING_DOWN: &str = "the miner is shutting down";
 
 /// How long a session waits for what. Tests shorten it.
@@ -75,6 +87,10 @@ pub struct Timing {
 	pub progress_gap: Duration,
 	/// How long a coordinator may be unreachable before another is served instead.
 	pub patience: Duration,
+	/// Between two looks whether a disk that took no result takes one again.
+	pub probe_gap: Duration,
+	/// How long no newer block may come until the chain is said to stall.
+	pub chain_patience: Duration,
 	/// How a coordinator is asked for vouchers.
 	pub asking: Asking,
 }
@@ -87,6 +103,8 @@ impl Default for Timing {
 			poll_gap: Duration::from_millis(500),
 			progress_gap: Duration::from_secs(1),
 			patience: Duration::from_secs(60),
+			probe_gap: Duration::from_secs(10),
+			chain_patience: Duration::from_secs(300),
 			asking: Asking::default(),
 		}
 	}
@@ -152,6 +170,8 @@ pub async fn serve(miner: Arc<Miner>, link: Arc<Link>, stop: Stop) -> Ended {
 		serving: miner.metrics.serves(),
 		tasks: JoinSet::new(),
 		held: HashMap::new(),
+		offers: Offers::default(),
+		leaves: CancellationToken::new(),
 		standing: String::new(),
 		miner,
 		link,
@@ -162,6 +182,11 @@ pub async fn serve(miner: Arc<Miner>, link: Arc<Link>, stop: Stop) -> Ended {
 	let mut keeper = JoinSet::new();
 	keeper.spawn(session.keep_vouchers());
 	let ended = session.run().await;
+	// One that is left or gone takes nothing for now: pictures are finished, and then the outbox has them.
+	if ended != Ended::Drained {
+		session.leaves.cancel();
+	}
+	session.finish().await;
 	// Whatever is left was given back, or stays in the outbox.
 	session.tasks.shutdown().await;
 	ended
@@ -176,6 +201,9 @@ struct Session {
 	tasks: JoinSet<()>,
 	/// The attempts that tasks are about.
 	held: HashMap<task::Id, Attempted>,
+	offers: Offers,
+	/// Cancelled when the coordinator is left: what is not taken now stays in the outbox.
+	leaves: CancellationToken,
 	/// What the user was told last.
 	standing: String,
 }
@@ -184,6 +212,63 @@ struct Attempted {
 	held: Held,
 	/// Cancelled when the coordinator wants it no more.
 	unwanted: CancellationToken,
+	/// It was not begun.
+	goes_back: bool,
+}
+
+/// How many assignments a coordinator may still tell: it draws no more at once than the most slots that were
+/// offered, and tells what it drew whatever is offered by then.
+#[derive(Debug, Default)]
+struct Offers {
+	open: usize,
+	/// Assignments on end beyond that.
+	surplus: usize,
+}
+
+/// How an assignment fits what was offered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fits {
+	Offer,
+	/// It does not, which may happen.
+	Surplus,
+	/// Nor did those before it.
+	Nothing,
+}
+
+impl Offers {
+	/// A poll offers so many slots.
+	fn offer(&mut self, slots: u16) {
+		self.open = self.open.max(slots.into());
+	}
+
+	/// An assignment has come.
+	fn take(&mut self) -> Fits {
+		if self.open > 0 {
+			*self = Self {
+				open: self.open - 1,
+				surplus: 0,
+			};
+			return Fits::Offer;
+		}
+		self.surplus += 1;
+		match self.surplus <= MAX_SURPLUS {
+			true => Fits::Surplus,
+			false => Fits::Nothing,
+		}
+	}
+}
+
+/// What became of a poll's reply.
+#[derive(Debug)]
+enum Taken {
+	/// It brought no work.
+	Nothing,
+	/// Work was begun.
+	Work,
+	/// Its work is not begun.
+	Refused,
+	/// Its sender is left.
+	Foul(String),
 }
 
 impl Session {
@@ -192,12 +277,14 @@ impl Session {
 		let mut pauses = timing.pauses();
 		let mut pause = Duration::ZERO;
 		let mut answered = Instant::now();
+		// After work that was not begun the coordinator is not asked before, whatever else is to be said.
+		let mut not_before = answered;
 		loop {
 			let draining = self.stop.drain.is_cancelled();
 			if draining && (self.tasks.is_empty() || self.stop.at_once.is_cancelled()) {
-				self.finish().await;
 				return Ended::Drained;
 			}
+			pause = pause.max(not_before.saturating_duration_since(Instant::now()));
 			let asked = Instant::now() + pause;
 			let said = self.to_say();
 			match self.poll(pause).await {
@@ -206,17 +293,19 @@ impl Session {
 					self.serving.is_up(true);
 					answered = Instant::now();
 					pauses = timing.pauses();
+					let says_more = self.to_say() != said;
 					// The gap is between polls that say the same: a slot that came free meanwhile is
 					// offered at once.
-					pause = if reply.work.is_some() || self.to_say() != said {
-						Duration::ZERO
-					} else {
-						timing.poll_gap.saturating_sub(asked.elapsed())
+					pause = match self.take(reply) {
+						Taken::Foul(reason) => return Ended::Foul(reason),
+						Taken::Work => Duration::ZERO,
+						Taken::Nothing if says_more => Duration::ZERO,
+						Taken::Nothing => timing.poll_gap.saturating_sub(asked.elapsed()),
+						Taken::Refused => {
+							not_before = Instant::now() + timing.poll_gap;
+							timing.poll_gap
+						},
 					};
-					if let Some(ended) = self.take(reply) {
-						self.finish().await;
-						return ended;
-					}
 				},
 				Some(Err(error)) if error.is_wrong_party() => {
 					return Ended::Foul(error.to_string());
@@ -248,7 +337,8 @@ impl Session {
 	/// How many tasks the next poll offers to take: what the protocol calls slots.
 	fn free_slots(&self) -> u16 {
 		let at_once = usize::from(self.miner.devices.profile().tasks_at_once);
-		if self.stop.drain.is_cancelled() || self.tasks.len() >= MAX_DELIVERIES + at_once - 1 {
+		let full = self.tasks.len() >= MAX_DELIVERIES + at_once - 1;
+		if full || self.stop.drain.is_cancelled() || self.miner.outbox.is_stuck() {
 			return 0;
 		}
 		let asks = purse::keeper::party(&self.link)
@@ -287,6 +377,7 @@ impl Session {
 		self.load.mark_unchanged();
 		let (free_slots, holding) = self.to_say();
 		let takes_work = free_slots > 0;
+		self.offers.offer(free_slots);
 		let link = self.link.clone();
 		let told_nothing = self.standing.is_empty();
 		let sent = AtomicBool::new(false);
@@ -340,7 +431,7 @@ impl Session {
 		}
 	}
 
-	fn take(&mut self, reply: PollReply) -> Option<Ended> {
+	fn take(&mut self, reply: PollReply) -> Taken {
 		// With work in hand a miner is not eligible, and knows why.
 		if reply.work.is_none() && self.held.is_empty() {
 			let standing = ui::standing(&reply.standing);
@@ -354,77 +445,120 @@ impl Session {
 				attempt.unwanted.cancel();
 			}
 		}
-		self.begin(reply.work?)
+		reply.work.map_or(Taken::Nothing, |work| self.begin(work))
 	}
 
-	fn begin(&mut self, work: Work) -> Option<Ended> {
+	fn begin(&mut self, work: Work) -> Taken {
 		let held = Held {
 			task: work.assignment.task,
 			attempt: work.assignment.attempt,
 		};
 		if self.held.values().any(|attempt| attempt.held == held) {
 			debug!(task = %held.task, attempt = held.attempt, "assigned again while at work on it");
-			return None;
+			return Taken::Refused;
 		}
+		let fits = self.offers.take();
 		if self.stop.drain.is_cancelled() {
-			self.spawn(held, |job| async move {
-				job.give_back(SHUTTING_DOWN.into()).await
-			});
-			return None;
+			return self.give_back(held, SHUTTING_DOWN);
+		}
+		if fits == Fits::Nothing {
+			self.give_back(held, NOT_OFFERED);
+			return Taken::Foul("it goes on handing out work for which no slot was offered".into());
 		}
 		let verified = match self.verify(&work) {
 			Ok(verified) => verified,
 			Err(refusal) => {
 				warn!(task = %held.task, coordinator = %self.link.url(), "refused: {refusal}");
-				let foul = refusal.is_foul().then(|| Ended::Foul(refusal.to_string()));
 				self.miner.metrics.error(&refusal.to_string());
-				self.spawn(held, |job| async move {
-					job.give_back(refusal.to_string()).await;
-				});
-				// A coordinator that sends what it must not is left.
-				return foul;
+				let refused = self.give_back(held, &refusal.to_string());
+				// A coordinator that sends what it must not is left; not by what was true of it long ago.
+				return match refusal.is_foul() && !self.link.chain().is_stalled() {
+					true => Taken::Foul(refusal.to_string()),
+					false => refused,
+				};
 			},
 		};
 		match self.miner.outbox.find(&verified.hash) {
 			Some(record) if self.miner.outbox.is_pending(&verified.hash) => {
 				info!(task = %held.task, "assigned again; the result is here and is sent again");
 				self.spawn(held, |job| async move { job.deliver(record).await });
+				return Taken::Work;
 			},
 			// Making it again could end in a second, different commitment.
-			Some(_) => self.spawn(held, |job| async move {
-				job.give_back("this attempt's result was delivered before".into())
-					.await;
-			}),
-			// Handed to the device here, so that the next poll says that it is busy.
-			None => {
-				let promise = match self.miner.purse.promise(&verified, Instant::now()) {
-					Ok(promise) => promise,
-					Err(declined) => {
-						warn!(task = %held.task, coordinator = %self.link.url(), "{declined}");
-						self.spawn(
-							held,
-							|job| async move { job.fail(declined.to_string()).await },
-						);
-						return None;
-					},
-				};
-				let Ok(running) = self.miner.devices.submit(verified.spec.clone()) else {
-					self.spawn(held, |job| async move { job.give_back(BUSY.into()).await });
-					return None;
-				};
-				info!(
-					task = %held.task,
-					attempt = held.attempt,
-					steps = verified.spec.steps,
-					size = %format_args!("{}x{}", verified.spec.width, verified.spec.height),
-					"working"
-				);
-				self.spawn(held, |job| async move {
-					job.work(verified, running, promise).await;
-				});
+			Some(_) => {
+				return self.give_back(held, "this attempt's result was delivered before");
 			},
+			None => {},
 		}
-		None
+		if let Some(reason) = self.cannot_do(&verified, fits) {
+			warn!(task = %held.task, coordinator = %self.link.url(), "given back: {reason}");
+			return self.give_back(held, &reason);
+		}
+		let promise = match self.miner.purse.promise(&verified, Instant::now()) {
+			Ok(promise) => promise,
+			Err(declined) => {
+				warn!(task = %held.task, coordinator = %self.link.url(), "{declined}");
+				return self.hand_back(held, TaskEnd::Failed, declined.to_string());
+			},
+		};
+		// Handed to the device here, so that the next poll says that it is busy.
+		let Ok(running) = self.miner.devices.submit(verified.spec.clone()) else {
+			return self.give_back(held, BUSY);
+		};
+		info!(
+			task = %held.task,
+			attempt = held.attempt,
+			steps = verified.spec.steps,
+			size = %format_args!("{}x{}", verified.spec.width, verified.spec.height),
+			"working"
+		);
+		self.spawn(held, |job| async move {
+			job.work(verified, running, promise).await;
+		});
+		Taken::Work
+	}
+
+	/// Why an assignment that is in order would come to nothing here.
+	fn cannot_do(&self, verified: &Verified, fits: Fits) -> Option<String> {
+		let deadline_ms = verified.assignment.deadline_ms;
+		let left = left_of(deadline_ms);
+		let devices = &self.miner.devices;
+		if fits != Fits::Offer {
+			Some(NOT_OFFERED.into())
+		} else if self.miner.outbox.has_forgotten(deadline_ms) {
+			Some(OutboxError::Forgotten(deadline_ms).to_string())
+		} else if self.miner.outbox.is_stuck() {
+			Some(DISK.into())
+		} else if devices
+			.foresee(&verified.spec)
+			.is_some_and(|needs| needs > left)
+		{
+			Some(TOO_LATE.into())
+		} else {
+			None
+		}
+	}
+
+	/// Gives back an attempt that is not begun.
+	fn give_back(&mut self, held: Held, reason: &str) -> Taken {
+		self.hand_back(held, TaskEnd::GivenBack, reason.to_owned())
+	}
+
+	fn hand_back(&mut self, held: Held, end: TaskEnd, reason: String) -> Taken {
+		let on_their_way = self.held.values().filter(|it| it.goes_back).count();
+		if on_their_way >= MAX_GIVE_BACKS {
+			debug!(task = %held.task, "its lease is left to end by itself: {reason}");
+			self.miner.metrics.ended(end);
+			return Taken::Refused;
+		}
+		let id = self.spawn(held, |job| async move {
+			job.miner.metrics.ended(end);
+			job.hand_back(reason).await;
+		});
+		if let Some(attempt) = self.held.get_mut(&id) {
+			attempt.goes_back = true;
+		}
+		Taken::Refused
 	}
 
 	fn verify(&self, work: &Work) -> Result<Verified, Refusal> {
@@ -472,7 +606,7 @@ impl Session {
 		}
 	}
 
-	fn spawn<F>(&mut self, held: Held, act: impl FnOnce(Job) -> F)
+	fn spawn<F>(&mut self, held: Held, act: impl FnOnce(Job) -> F) -> task::Id
 	where
 		F: std::future::Future<Output = ()> + Send + 'static,
 	{
@@ -483,9 +617,16 @@ impl Session {
 			held,
 			unwanted: unwanted.clone(),
 			at_once: self.stop.at_once.clone(),
+			leaves: self.leaves.clone(),
 		};
 		let id = self.tasks.spawn(act(job)).id();
-		self.held.insert(id, Attempted { held, unwanted });
+		let attempt = Attempted {
+			held,
+			unwanted,
+			goes_back: false,
+		};
+		self.held.insert(id, attempt);
+		id
 	}
 }
 
@@ -496,6 +637,7 @@ struct Job {
 	held: Held,
 	unwanted: CancellationToken,
 	at_once: CancellationToken,
+	leaves: CancellationToken,
 }
 
 /// How the painting ended.
@@ -505,7 +647,9 @@ enum Painted {
 	/// The miner stops before it is done.
 	GivenBack(String),
 	/// Nobody wants it any more.
-	Unwanted(&'static str),
+	Unwanted,
+	/// It is not done, and the lease is about to end.
+	TooLate,
 }
 
 impl Job {
@@ -536,15 +680,22 @@ impl Job {
 				self.fail(reason).await;
 			},
 			Painted::GivenBack(reason) => self.give_back(reason).await,
-			Painted::Unwanted(why) => {
-				info!(%task, "dropped: {why}");
+			Painted::Unwanted => {
+				info!(%task, "dropped: cancelled or handed on");
 				self.miner.metrics.ended(TaskEnd::Dropped);
+			},
+			Painted::TooLate => {
+				info!(%task, "dropped: its lease ends");
+				self.miner.metrics.ended(TaskEnd::Dropped);
+				// A lease that runs out is worse for the miner and for the app.
+				self.hand_back(TOO_LATE.into()).await;
 			},
 		}
 	}
 
 	async fn paint(&self, verified: &Verified, mut running: Running) -> Painted {
-		let left = verified.assignment.deadline_ms.saturating_sub(now_ms());
+		let left = left_of(verified.assignment.deadline_ms);
+		let margin = LEASE_MARGIN.min(left / 10);
 		let label = format!("task {}", self.held.task);
 		let mut bar = self.miner.ui.progress(label, verified.spec.steps);
 		let Running { steps, stop, reply } = &mut running;
@@ -558,9 +709,9 @@ impl Job {
 				Ok(Err(PaintError::Stopped)) | Err(_) => Painted::Failed("the device stopped".into()),
 			},
 			() = self.at_once.cancelled() => Painted::GivenBack(SHUTTING_DOWN.into()),
-			() = self.unwanted.cancelled() => Painted::Unwanted("cancelled or handed on"),
-			() = self.report(steps.clone()) => Painted::Unwanted("cancelled or handed on"),
-			() = sleep(Duration::from_millis(left)) => Painted::Unwanted("its lease is over"),
+			() = self.unwanted.cancelled() => Painted::Unwanted,
+			() = self.report(steps.clone()) => Painted::Unwanted,
+			() = sleep(left - margin) => Painted::TooLate,
 			never = show(steps.clone(), &mut bar) => match never {},
 		};
 		// Without effect on what is done; the rest stops after the step it is in.
@@ -606,7 +757,7 @@ impl Job {
 	}
 
 	/// Uploads and submits until the coordinator acknowledged or refused it for good, or until it is to
-	/// stop: then the outbox has it.
+	/// stop or the coordinator is left: then the outbox has it.
 	async fn deliver(&self, record: Record) {
 		let task = self.held.task;
 		let mut pauses = self.miner.timing.pauses();
@@ -642,6 +793,7 @@ impl Job {
 			select! {
 				() = sleep(pause) => {},
 				() = self.at_once.cancelled() => return,
+				() = self.leaves.cancelled() => return,
 			}
 		}
 	}
@@ -763,6 +915,11 @@ enum DeliveryError {
 	Disk(String),
 	#[error("its voucher cannot be kept: {0}")]
 	Purse(String),
+}
+
+/// What is left of a lease.
+fn left_of(deadline_ms: u64) -> Duration {
+	Duration::from_millis(deadline_ms.saturating_sub(now_ms()))
 }
 
 /// Follows the steps on the bar.

@@ -111,6 +111,9 @@ struct World {
 	tasks: BTreeMap<TaskId, (TaskRow, Stage)>,
 	lists: Vec<(u64, u32, ListEntries)>,
 	sessions: [u8; MINERS as usize],
+	/// What each miner may still be told: the most that it offered, less what it was told of since.
+	open: [u16; MINERS as usize],
+	told: BTreeSet<(TaskId, u32)>,
 	now_ms: UnixMs,
 }
 
@@ -162,6 +165,8 @@ impl World {
 			tasks: BTreeMap::new(),
 			lists: Vec::new(),
 			sessions: [0; MINERS as usize],
+			open: [0; MINERS as usize],
+			told: BTreeSet::new(),
 			now_ms: 1,
 		}
 	}
@@ -225,17 +230,17 @@ impl World {
 	}
 
 	fn poll(&mut self, miner: u8, free_slots: u16, names_all: bool) {
-		let token = token(miner, self.sessions[usize::from(miner)]);
-		let held = self.live.leases.of(&account(miner));
-		let holding = held
+		let leased = self.live.leases.of(&account(miner));
+		let held = leased
 			.iter()
 			.filter_map(|task| self.live.leases.get(task))
 			.map(Lease::held);
-		let holding = if names_all {
-			holding.collect()
-		} else {
-			Vec::new()
-		};
+		let holding = held.filter(|_| names_all).collect();
+		self.poll_holding(miner, free_slots, holding);
+	}
+
+	fn poll_holding(&mut self, miner: u8, free_slots: u16, holding: Vec<Held>) {
+		let token = token(miner, self.sessions[usize::from(miner)]);
 		let poll = Poll {
 			token,
 			free_slots,
@@ -257,9 +262,16 @@ impl World {
 			.poll_looks(&poll, &polling, true, self.now_ms)
 			.unwrap()
 			.unwrap();
+		let open = &mut self.open[usize::from(miner)];
+		*open = free_slots.max(*open);
 		if let Some(work) = reply.work {
+			let Assignment { task, attempt, .. } = work.assignment;
 			assert_eq!(work.assignment.miner, account(miner));
-			assert!(free_slots > 0, "work for a miner without a slot");
+			// Told again, it is no more than before.
+			if self.told.insert((task, attempt)) {
+				assert!(*open > 0, "more work than slots were offered");
+				*open -= 1;
+			}
 		}
 		self.live.poll_ends(&account(miner), &token, self.now_ms);
 	}
@@ -435,6 +447,33 @@ fn a_new_miner_gets_one_task_at_a_time() {
 	assert_eq!(held, [1, 1, 1, 2]);
 }
 
+/// Two tasks are drawn on an offer of two slots, and one is told; by then another coordinator has taken the
+/// other slot. The second is told all the same, so that nothing is held against the miner.
+#[test]
+fn what_was_drawn_on_an_earlier_offer_is_told_to_a_miner_that_is_busy_by_now() {
+	let mut world = World::new();
+	let miner = 1;
+	world.take(Step::Hello(miner));
+	world.live.counts.insert(account(miner), (3, 0));
+	world.take(Step::Task);
+	world.take(Step::Task);
+	world.poll(miner, 2, true);
+	world.draw(true);
+	assert_eq!(world.live.leases.count(&account(miner)), 2);
+	for _ in 0..2 {
+		let told = world.told.iter();
+		let holding = told.map(|(task, attempt)| Held {
+			task: *task,
+			attempt: *attempt,
+		});
+		let holding = holding.collect();
+		world.poll_holding(miner, 0, holding);
+	}
+	assert_eq!(world.told.len(), 2);
+	world.take(Step::Pass(Settings::default().pick_up_ms));
+	assert!(world.live.leases.overdue(world.now_ms).is_empty());
+}
+
 /// Among 100,000 miners a draw, with the commitment to its list, takes microseconds; only the first
 /// hashes the whole list and writes it down.
 #[test]
@@ -461,6 +500,8 @@ fn a_hundred_thousand_miners_can_be_drawn_from() {
 		tasks: BTreeMap::new(),
 		lists: Vec::new(),
 		sessions: [0; 4],
+		open: [0; 4],
+		told: BTreeSet::new(),
 		now_ms: 1,
 	};
 	for _ in 0..=DRAWS {

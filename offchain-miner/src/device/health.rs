@@ -1,5 +1,7 @@
-//! Whether a device is well. One that fails again and again is lost: it leaves the tasks to the others and
-//! tries one batch after a pause, which grows. A state machine that is told what time it is.
+//! Whether a device is well. One that fails again and again is lost: it leaves the tasks to others, here or
+//! at other miners, and tries one batch after a pause, which grows. One that has failed at several of those
+//! is given up: what is wrong with a driver often ends with the process. A state machine that is told what
+//! time it is.
 
 use std::time::{Duration, Instant};
 
@@ -9,6 +11,8 @@ pub const LOST_AFTER: u32 = 3;
 pub const FIRST_REST: Duration = Duration::from_secs(30);
 /// The longest such pause; each is twice the one before.
 pub const LONGEST_REST: Duration = Duration::from_secs(600);
+/// After so many tries on end that failed a lost device is given up.
+pub const GIVEN_UP_AFTER: u32 = 3;
 
 /// What a run of the model said of its device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,11 +30,11 @@ pub enum Verdict {
 pub enum Turn {
 	/// Yes.
 	Free,
-	/// Not before this, if another device is well.
+	/// Not before this.
 	Resting(Instant),
 	/// One of its slots, to see whether it is well again.
 	Due,
-	/// One of its slots is at that: the others wait, if another device is well.
+	/// One of its slots is at that: the others wait.
 	Trying,
 }
 
@@ -48,6 +52,8 @@ struct Rest {
 	until: Instant,
 	length: Duration,
 	trying: bool,
+	/// That failed.
+	tries: u32,
 }
 
 impl Health {
@@ -59,6 +65,12 @@ impl Health {
 	/// Whether it is taken to be lost.
 	pub fn is_lost(&self) -> bool {
 		self.rest.is_some()
+	}
+
+	/// Whether it has failed at so many tries that another is not worth a task.
+	pub fn is_given_up(&self) -> bool {
+		let rest = self.rest.as_ref();
+		rest.is_some_and(|rest| rest.tries >= GIVEN_UP_AFTER)
 	}
 
 	/// Whether it is to take a task.
@@ -96,15 +108,19 @@ impl Health {
 					return;
 				}
 				// A batch that was begun before the device was lost says nothing new.
-				let (length, trying) = match &self.rest {
-					None => (FIRST_REST, false),
-					Some(rest) if tried => (LONGEST_REST.min(rest.length * 2), false),
-					Some(rest) => (rest.length, rest.trying),
+				let (length, trying, tries) = match &self.rest {
+					None => (FIRST_REST, false, 0),
+					Some(rest) if tried => {
+						let longer = LONGEST_REST.min(rest.length * 2);
+						(longer, false, rest.tries.saturating_add(1))
+					},
+					Some(rest) => (rest.length, rest.trying, rest.tries),
 				};
 				self.rest = Some(Rest {
 					until: now + length,
 					length,
 					trying,
+					tries,
 				});
 			},
 		}
@@ -155,7 +171,8 @@ mod tests {
 		let mut now = Instant::now();
 		let mut health = lost(now);
 		let mut length = FIRST_REST;
-		for _ in 0..10 {
+		for tries in 0..10 {
+			assert_eq!(health.is_given_up(), tries >= GIVEN_UP_AFTER);
 			let until = now + length;
 			assert_eq!(
 				health.turn(until - Duration::from_millis(1)),
@@ -181,6 +198,7 @@ mod tests {
 		assert!(health.begins(now));
 		health.ended(true, Verdict::Well, now);
 		assert_eq!(health.turn(now), Turn::Free);
+		assert!(!health.is_given_up());
 	}
 
 	#[test]

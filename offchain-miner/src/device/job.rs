@@ -1,9 +1,12 @@
 //! A task on its way through the device.
 
-use super::{Go, PaintError};
+use super::{
+	pace::{work_of, Load, Share},
+	Go, PaintError,
+};
 use crate::outbox::Painting;
 use cuckoo_primitives::task::TaskSpec;
-use std::{sync::Arc, time::Instant};
+use std::{ops::Deref, sync::Arc, time::Instant};
 use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -12,9 +15,27 @@ pub struct Running {
 	/// Steps done so far.
 	pub steps: watch::Receiver<u16>,
 	/// Cancel it to stop the job, started or not.
-	pub stop: CancellationToken,
+	pub stop: StopOnDrop,
 	/// What came of it.
 	pub reply: oneshot::Receiver<Result<Painting, PaintError>>,
+}
+
+/// Stops a job also when it is dropped: whoever waits for the job may end at any moment, and then nobody
+/// wants it.
+pub struct StopOnDrop(CancellationToken);
+
+impl Deref for StopOnDrop {
+	type Target = CancellationToken;
+
+	fn deref(&self) -> &CancellationToken {
+		&self.0
+	}
+}
+
+impl Drop for StopOnDrop {
+	fn drop(&mut self) {
+		self.0.cancel();
+	}
 }
 
 /// The device's side of it.
@@ -24,23 +45,24 @@ pub(super) struct Job {
 	steps: watch::Sender<u16>,
 	stop: CancellationToken,
 	reply: oneshot::Sender<Result<Painting, PaintError>>,
-	_load: Load,
+	share: Share,
 }
 
 impl Job {
 	/// A job that has come just now, counted in `load`.
-	pub(super) fn new(spec: TaskSpec, load: &Arc<watch::Sender<usize>>) -> (Self, Running) {
+	pub(super) fn new(spec: TaskSpec, load: &Arc<Load>) -> (Self, Running) {
 		let (steps_sender, steps) = watch::channel(0);
 		let (reply_sender, reply) = oneshot::channel();
 		let stop = CancellationToken::new();
 		let job = Self {
+			share: Share::new(load, &spec),
 			spec,
 			came: Instant::now(),
 			steps: steps_sender,
 			stop: stop.clone(),
 			reply: reply_sender,
-			_load: Load::new(load),
 		};
+		let stop = StopOnDrop(stop);
 		(job, Running { steps, stop, reply })
 	}
 
@@ -56,6 +78,8 @@ impl Job {
 	/// So many steps are done: whether to go on.
 	pub(super) fn at(&self, done: u16) -> Go {
 		self.steps.send_replace(done);
+		let left = self.spec.steps.saturating_sub(done);
+		self.share.is_left(work_of(&self.spec, left));
 		if self.is_cancelled() {
 			Go::Stop
 		} else {
@@ -66,21 +90,5 @@ impl Job {
 	/// What came of it. The one who asked may be gone; then nobody hears it.
 	pub(super) fn end(self, result: Result<Painting, PaintError>) {
 		let _ = self.reply.send(result);
-	}
-}
-
-/// Counts as one job from its making to its end, however that comes.
-struct Load(Arc<watch::Sender<usize>>);
-
-impl Load {
-	fn new(load: &Arc<watch::Sender<usize>>) -> Self {
-		load.send_modify(|jobs| *jobs += 1);
-		Self(load.clone())
-	}
-}
-
-impl Drop for Load {
-	fn drop(&mut self) {
-		self.0.send_modify(|jobs| *jobs -= 1);
 	}
 }

@@ -8,11 +8,12 @@
 pub mod batch;
 pub mod health;
 mod job;
+mod pace;
 mod profile;
 mod queue;
 mod slot;
 
-pub use job::Running;
+pub use job::{Running, StopOnDrop};
 pub use profile::{join_names, DeviceProfile, Layout, Profile};
 
 use crate::outbox::Painting;
@@ -20,12 +21,14 @@ use cuckoo_coordinator_api::limits;
 use cuckoo_diffusion::Stop;
 use cuckoo_primitives::task::TaskSpec;
 use job::Job;
+use pace::{work_of, Load};
 use queue::Queue;
-use std::{sync::Arc, thread};
+use std::{sync::Arc, thread, time::Duration};
 use tokio::{
 	runtime::Handle,
 	sync::{oneshot, watch},
 };
+use tokio_util::sync::CancellationToken;
 
 /// What a slot's thread runs.
 pub trait Engine {
@@ -119,7 +122,7 @@ pub struct DeviceState {
 #[derive(Clone)]
 pub struct Devices {
 	queue: Arc<Open>,
-	load: Arc<watch::Sender<usize>>,
+	load: Arc<Load>,
 	profile: Arc<Profile>,
 }
 
@@ -139,13 +142,15 @@ impl Devices {
 		open: impl FnOnce() -> Result<(Vec<E>, Profile), DeviceError> + Send + 'static,
 	) -> Result<Self, DeviceError> {
 		let runtime = Handle::current();
+		let load = Arc::<Load>::default();
+		let loaded = load.clone();
 		let (opened, ready) = oneshot::channel();
 		// What opens the engines ends then; the drivers of devices do not mind which thread calls them.
 		thread::Builder::new()
 			.name("device".into())
 			.spawn(move || {
 				let begun = open().and_then(|(engines, profile)| {
-					let queue = start_slots(engines, &profile, &runtime)?;
+					let queue = start_slots(engines, &profile, &loaded, &runtime)?;
 					Ok((queue, profile))
 				});
 				// Nobody waits any more when the receiver is gone.
@@ -157,7 +162,7 @@ impl Devices {
 			.map_err(|_| DeviceError::Thread("it panicked".into()))??;
 		Ok(Self {
 			queue: Arc::new(queue),
-			load: Arc::new(watch::Sender::new(0)),
+			load,
 			profile: Arc::new(profile),
 		})
 	}
@@ -169,12 +174,27 @@ impl Devices {
 
 	/// How many jobs they have, those at work included.
 	pub fn load(&self) -> watch::Receiver<usize> {
-		self.load.subscribe()
+		self.load.jobs()
 	}
 
 	/// How many jobs they can work on at once now: what the profile says, less what is lost.
 	pub fn at_once(&self) -> usize {
 		self.queue.0.at_once()
+	}
+
+	/// Cancelled when all of them were lost and none came back: the process should begin anew.
+	pub fn given_up(&self) -> &CancellationToken {
+		self.queue.0.given_up()
+	}
+
+	/// How long it takes at least until such a task were done, behind all that is there, at the speed of
+	/// the last one of its model; `None` while none was done.
+	pub fn foresee(&self, spec: &TaskSpec) -> Option<Duration> {
+		let batch = usize::from(self.profile.layout.batch.max(1));
+		let work = work_of(spec, spec.steps);
+		self.load
+			.pace()
+			.foresee(&spec.model, work, self.at_once() / batch)
 	}
 
 	/// How each device does.
@@ -201,15 +221,17 @@ impl Devices {
 fn start_slots<E: Engine + Clone + Send + 'static>(
 	engines: Vec<E>,
 	profile: &Profile,
+	load: &Arc<Load>,
 	runtime: &Handle,
 ) -> Result<Open, DeviceError> {
 	let queue = Open(Arc::new(Queue::new(profile.layout, engines.len())));
 	for (device, engine) in engines.into_iter().enumerate() {
 		for slot in 0..profile.layout.slots.max(1) {
-			let (engine, runtime, queue) = (engine.clone(), runtime.clone(), queue.0.clone());
+			let (engine, runtime) = (engine.clone(), runtime.clone());
+			let (queue, load) = (queue.0.clone(), load.clone());
 			thread::Builder::new()
 				.name(format!("device-{device}-{slot}"))
-				.spawn(move || slot::work(engine, device, &queue, &runtime))
+				.spawn(move || slot::work(engine, device, &queue, &load, &runtime))
 				.map_err(|error| DeviceError::Thread(error.to_string()))?;
 		}
 	}

@@ -12,10 +12,13 @@ use std::{
 	sync::{Condvar, Mutex, MutexGuard, PoisonError},
 	time::{Duration, Instant},
 };
+use tokio_util::sync::CancellationToken;
 
 /// Jobs that may wait for each that can be at work. More than one coordinator may hand out a task at the
 /// same moment; what would wait longer than that is given back.
 pub(super) const WAITING_FOR_EACH: usize = 4;
+/// So many times the wait after the newest job the oldest of a batch waits at most.
+const WAITS_OF_OLDEST: u32 = 4;
 
 /// See the module's documentation. Shared by the handle and the slots of all devices.
 pub(super) struct Queue {
@@ -23,6 +26,8 @@ pub(super) struct Queue {
 	state: Mutex<State>,
 	/// Something of the state that a slot may wait for.
 	changed: Condvar,
+	/// Cancelled when every device is given up.
+	given_up: CancellationToken,
 }
 
 struct State {
@@ -60,13 +65,18 @@ impl Queue {
 				closed: false,
 			}),
 			changed: Condvar::new(),
+			given_up: CancellationToken::new(),
 		}
 	}
 
-	/// Puts a job into a batch that waits for one like it, or else at the end of the queue.
+	/// Puts a job into a batch that waits for one like it, or else at the end of the queue. While all devices
+	/// are lost and rest it would wait for too long, so that it counts as full.
 	pub(super) fn push(&self, job: Job) -> Result<(), QueueFull> {
 		let mut state = self.state();
 		state.drop_cancelled();
+		if state.all_rest(Instant::now()) {
+			return Err(QueueFull);
+		}
 		let most = self.most();
 		let fitting = state
 			.gathering
@@ -100,7 +110,7 @@ impl Queue {
 				continue;
 			}
 			let now = Instant::now();
-			match state.turn(device, now) {
+			match state.devices[device].turn(now) {
 				Turn::Free | Turn::Due => {},
 				Turn::Resting(until) => {
 					state = self.wait_until(state, now, until);
@@ -148,8 +158,7 @@ impl Queue {
 				.expect("only this call takes it out; qed");
 			let now = Instant::now();
 			let jobs = &state.gathering[place].jobs;
-			let newest = jobs.iter().map(|job| job.came).max();
-			let until = newest.map(|came| came + self.layout.batch_wait);
+			let until = gathered_until(jobs.iter().map(|job| job.came), self.layout.batch_wait);
 			match until.filter(|until| now < *until && jobs.len() < most && !state.closed) {
 				Some(until) => state = self.wait_until(state, now, until),
 				None => {
@@ -162,10 +171,24 @@ impl Queue {
 
 	/// A batch that [`Queue::next`] gave ended.
 	pub(super) fn ended(&self, device: usize, tries: bool, verdict: Verdict) {
+		let now = Instant::now();
 		let mut state = self.state();
-		state.devices[device].ended(tries, verdict, Instant::now());
+		state.devices[device].ended(tries, verdict, now);
+		if state.all_rest(now) {
+			for job in std::mem::take(&mut state.waiting) {
+				job.end(Err(PaintError::Device("no device is well".into())));
+			}
+		}
+		if state.devices.iter().all(Health::is_given_up) {
+			self.given_up.cancel();
+		}
 		drop(state);
 		self.changed.notify_all();
+	}
+
+	/// Cancelled when every device is given up.
+	pub(super) fn given_up(&self) -> &CancellationToken {
+		&self.given_up
 	}
 
 	/// No more jobs come: slots end when the queue is empty.
@@ -174,17 +197,17 @@ impl Queue {
 		self.changed.notify_all();
 	}
 
-	/// How many jobs can be at work: none on a device that is lost and rests while another is well.
+	/// How many jobs can be at work: none on a device that is lost and rests.
 	pub(super) fn at_once(&self) -> usize {
 		let now = Instant::now();
 		let state = self.state();
-		let on = |device| match state.turn(device, now) {
+		let on = |health: &Health| match health.turn(now) {
 			Turn::Free => self.at_once_on_one(),
 			// The batch that shows whether it is well again.
 			Turn::Due | Turn::Trying => self.most(),
 			Turn::Resting(_) => 0,
 		};
-		(0..state.devices.len()).map(on).sum()
+		state.devices.iter().map(on).sum()
 	}
 
 	/// The health of each device.
@@ -228,6 +251,12 @@ impl Queue {
 	}
 }
 
+/// Until when a batch of jobs that came then waits for more: for each that comes, but not for ever.
+fn gathered_until(came: impl Iterator<Item = Instant> + Clone, wait: Duration) -> Option<Instant> {
+	let (oldest, newest) = (came.clone().min()?, came.max()?);
+	Some((newest + wait).min(oldest + wait * WAITS_OF_OLDEST))
+}
+
 impl Gathering {
 	fn takes(&self, job: &Job) -> bool {
 		let first = self.jobs.first();
@@ -236,18 +265,10 @@ impl Gathering {
 }
 
 impl State {
-	/// Whether a device is to take a task: where none is well, all try.
-	fn turn(&self, device: usize, now: Instant) -> Turn {
-		let others_are_well = self
-			.devices
-			.iter()
-			.enumerate()
-			.any(|(other, health)| other != device && !health.is_lost());
-		if others_are_well {
-			self.devices[device].turn(now)
-		} else {
-			Turn::Free
-		}
+	/// Whether no device takes a task now, or soon.
+	fn all_rest(&self, now: Instant) -> bool {
+		let mut devices = self.devices.iter();
+		devices.all(|health| matches!(health.turn(now), Turn::Resting(_)))
 	}
 
 	/// Answers what nobody wants any more, so that it takes no place.
@@ -274,17 +295,17 @@ impl State {
 mod tests {
 	use super::*;
 	use crate::device::{
-		health::LOST_AFTER,
+		health::{GIVEN_UP_AFTER, LOST_AFTER},
 		job::Running,
+		pace::Load,
 		tests::{layout, spec},
 	};
 	use std::{sync::Arc, thread};
-	use tokio::sync::watch;
 
 	const LONG: Duration = Duration::from_secs(60);
 
 	fn push(queue: &Queue, prompt: &str, steps: u16) -> Running {
-		let load = Arc::new(watch::Sender::new(0));
+		let load = Arc::<Load>::default();
 		let (job, running) = Job::new(spec(prompt, steps), &load);
 		queue.push(job).unwrap();
 		running
@@ -363,6 +384,20 @@ mod tests {
 	}
 
 	#[test]
+	fn the_oldest_of_a_batch_waits_for_a_few_and_not_for_all() {
+		let (begun, wait) = (Instant::now(), Duration::from_secs(5));
+		let until = |last: u32| {
+			let came = (0..=last).map(|job| begun + wait * job);
+			gathered_until(came, wait).unwrap()
+		};
+		assert_eq!(until(0), begun + wait);
+		assert_eq!(until(1), begun + wait * 2, "after the newest");
+		assert_eq!(until(WAITS_OF_OLDEST), begun + wait * WAITS_OF_OLDEST);
+		assert_eq!(until(14), begun + wait * WAITS_OF_OLDEST);
+		assert_eq!(gathered_until([].into_iter(), wait), None);
+	}
+
+	#[test]
 	fn one_at_a_time_waits_for_nobody() {
 		let queue = Queue::new(layout(1, 1, LONG), 1);
 		let _running = ["a", "b"].map(|prompt| push(&queue, prompt, 1));
@@ -379,10 +414,10 @@ mod tests {
 		let running: Vec<_> = (0..12 * WAITING_FOR_EACH)
 			.map(|_| push(&queue, "a", 1))
 			.collect();
-		let load = Arc::new(watch::Sender::new(0));
+		let load = Arc::<Load>::default();
 		let more = || queue.push(Job::new(spec("b", 1), &load).0);
 		assert_eq!(more(), Err(QueueFull));
-		assert_eq!(*load.borrow(), 0);
+		assert_eq!(*load.jobs().borrow(), 0);
 		running[3].stop.cancel();
 		assert_eq!(more(), Ok(()));
 	}
@@ -398,13 +433,35 @@ mod tests {
 			thread::sleep(Duration::from_millis(50));
 			assert_eq!(prompts(&queue.next(0).unwrap()), ["a"]);
 			assert!(!lost.is_finished());
-			// Now none is well: whoever is free tries.
-			lose(&queue, 0);
+			// What it had begun in better times.
+			queue.ended(1, false, Verdict::Well);
 			assert_eq!(queue.at_once(), 2);
 			assert_eq!(prompts(&lost.join().unwrap().unwrap()), ["b"]);
 		});
-		queue.ended(1, false, Verdict::Well);
-		assert!(!queue.health()[1].is_lost() && queue.health()[0].is_lost());
+	}
+
+	#[test]
+	fn when_all_devices_are_lost_nothing_waits_for_them_and_in_the_end_they_are_given_up() {
+		let queue = Queue::new(layout(1, 1, LONG), 2);
+		let mut waiting = push(&queue, "a", 1);
+		lose(&queue, 0);
+		assert_eq!(
+			(queue.at_once(), waiting.reply.try_recv().is_ok()),
+			(1, false)
+		);
+		lose(&queue, 1);
+		assert_eq!(queue.at_once(), 0);
+		let reply = waiting.reply.try_recv().unwrap();
+		assert!(matches!(reply, Err(PaintError::Device(_))), "{reply:?}");
+		let (job, _running) = Job::new(spec("b", 1), &Arc::default());
+		assert_eq!(queue.push(job), Err(QueueFull));
+		for device in [0, 1] {
+			for _ in 0..GIVEN_UP_AFTER {
+				assert!(!queue.given_up().is_cancelled());
+				queue.ended(device, true, Verdict::Failed);
+			}
+		}
+		assert!(queue.given_up().is_cancelled());
 	}
 
 	#[test]

@@ -148,6 +148,30 @@ async fn stops_started_and_waiting_jobs() {
 	assert_eq!(waiting.reply.await.unwrap(), Err(PaintError::Stopped));
 }
 
+/// Whoever waits for a job may end at any moment; the device goes on with what somebody wants.
+#[tokio::test]
+async fn a_job_that_nobody_waits_for_is_stopped() {
+	let device = device().await;
+	let mut started = device.submit(spec("an endless step", 2)).unwrap();
+	started.steps.changed().await.unwrap();
+	drop(started);
+	let next = painted(device.submit(spec("next", 1)).unwrap());
+	assert_eq!(tokio::time::timeout(LONG, next).await.unwrap(), b"next");
+}
+
+#[tokio::test]
+async fn what_a_task_takes_is_foreseen_by_the_last_one_of_its_model() {
+	let device = device().await;
+	let task = spec("one", 50);
+	assert_eq!(device.foresee(&task), None);
+	painted(device.submit(task.clone()).unwrap()).await;
+	let alone = device.foresee(&task).unwrap();
+	// A step takes a millisecond at least.
+	assert!(alone >= Duration::from_millis(50), "{alone:?}");
+	let _busy = device.submit(spec("an endless step", 50)).unwrap();
+	assert!(device.foresee(&task).unwrap() > alone);
+}
+
 #[tokio::test]
 async fn a_panic_fails_its_batch_and_not_the_next() {
 	let device = devices(vec![Steps::default()], layout(1, 2, LONG)).await;

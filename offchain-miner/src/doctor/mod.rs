@@ -8,6 +8,7 @@ use crate::{
 	fleet::{self, Wishes},
 	link::LinkError,
 	memory::Bytes,
+	models,
 	outbox::{Outbox, OutboxError},
 	run::{data_dir, outbox_folder},
 	trust::Trust,
@@ -17,6 +18,7 @@ use crate::{
 use clap::Args;
 use cuckoo_chain_client::{keys::load_worker_key, BlockRef, ChainClient, Registry};
 use cuckoo_coordinator_api::{rpc::TaskRpcClient, task::CoordinatorInfo};
+use cuckoo_diffusion::ModelFolder;
 use cuckoo_primitives::{AccountId, WorkerId, H256};
 use jsonrpsee::http_client::HttpClientBuilder;
 use serde::Serialize;
@@ -141,6 +143,11 @@ pub async fn command(args: DoctorArgs) -> anyhow::Result<bool> {
 		tell(finding);
 	}
 	if !args.local {
+		let (engine, hold) = (args.engine.clone(), args.hold.clone());
+		// Models that do not open were told of above.
+		if let Ok(folders) = task::spawn_blocking(move || hold.opened(&engine)).await? {
+			tell(held_finding(&folders));
+		}
 		tell(look_at_disk(&args));
 		let (worker, found) = look_at_key(&args);
 		tell(found);
@@ -175,6 +182,15 @@ pub async fn command(args: DoctorArgs) -> anyhow::Result<bool> {
 		);
 	}
 	Ok(healthy)
+}
+
+/// Whether coordinators take what is held.
+fn held_finding(folders: &[ModelFolder]) -> Finding {
+	const WHAT: &str = "models for coordinators";
+	match models::declarable(folders) {
+		Ok(()) => Finding::ok(WHAT, format!("{} held", folders.len())),
+		Err(error) => Finding::problem(WHAT, error),
+	}
 }
 
 /// Whether results have room on the disk.

@@ -152,36 +152,40 @@ fn open_device(
 	let shelf = Shelf::new(memory_limit, sizes).map_err(|error| {
 		DeviceError::Engine(format!("{}: {error}", at(&setup.folders[error.model])))
 	})?;
-	let shared = Arc::new(Shared {
+	let mut shared = Shared {
 		folders: setup.folders.clone(),
 		labels: labels(&setup.folders),
 		options,
 		shelf,
 		metrics: setup.metrics.clone(),
-	});
+	};
 	let pipeline = shared.load(0).map_err(|error| match error {
 		Error::Device { device, problem } => DeviceError::Unusable { device, problem },
 		error => DeviceError::Engine(format!("{}: {error}", at(first))),
 	})?;
+	let device = became(device, pipeline.device_class());
 	let profile = DeviceProfile {
-		label: label(&pipeline, device),
+		label: device.to_string(),
 		device: device_class(&pipeline),
 		name: pipeline.device_name(),
 		engine: profile_text(&pipeline),
 	};
 	drop(pipeline);
+	// Coordinators are told of this device: a later load that fails on it is its failure, and no reason to go
+	// on with another.
+	shared.options.device = device;
+	let shared = Arc::new(shared);
 	Ok((DiffusionEngine { shared }, profile))
 }
 
-/// What a device is called in the metrics: what `auto` has become.
-fn label(pipeline: &Pipeline, device: Device) -> String {
-	let device = match (device, pipeline.device_class()) {
+/// The device that a model was loaded on: what `auto` has become.
+fn became(device: Device, loaded_on: cuckoo_diffusion::DeviceClass) -> Device {
+	match (device, loaded_on) {
 		(Device::Auto, cuckoo_diffusion::DeviceClass::Cpu) => Device::Cpu,
 		// The first is the one that is tried.
 		(Device::Auto, cuckoo_diffusion::DeviceClass::Cuda { .. }) => Device::Cuda(0),
 		(device, _) => device,
-	};
-	device.to_string()
+	}
 }
 
 /// The engine profile as coordinators are told of it.
@@ -263,10 +267,15 @@ impl Shared {
 				pipeline.spoil();
 				self.failed(error)
 			},
-			// In the smallest parts there are; the sessions are as good as before.
-			Error::OutOfMemory { .. } => self.failed(error),
-			// The task's own fault, or the model's: the device is well.
-			error => PaintError::Failed(error.to_string()),
+			error => {
+				// It was in the smallest parts there are, and those who run the miner are to know.
+				if matches!(error, Error::OutOfMemory { .. }) {
+					self.metrics.error(&error.to_string());
+				}
+				// The task's own fault, or the model's. The device is well, also where the task was too large
+				// for it: the sessions are as good as before, and a smaller one fits.
+				PaintError::Failed(error.to_string())
+			},
 		}
 	}
 

@@ -277,3 +277,36 @@ fn each_device_has_models_and_a_limit_of_its_own() {
 		"{error}"
 	);
 }
+
+/// What coordinators were told of at the start stays the device, whatever happens to it.
+#[test]
+fn what_auto_has_become_it_stays() {
+	use cuckoo_diffusion::DeviceClass::{Cpu, Cuda};
+	let gpu = Cuda { major: 9, minor: 0 };
+	assert_eq!(became(Device::Auto, gpu), Device::Cuda(0));
+	assert_eq!(became(Device::Auto, Cpu), Device::Cpu);
+	assert_eq!(became(Device::Cuda(3), gpu), Device::Cuda(3));
+
+	let options = LoadOptions {
+		device: Device::Auto,
+		..LoadOptions::default()
+	};
+	let (engines, profile) = open(Setup::new(vec![default_model()], options)).unwrap();
+	let again = engines[0].shared.options.device;
+	assert_ne!(again, Device::Auto, "a later load could fall back");
+	assert_eq!(again.to_string(), profile.devices[0].label);
+}
+
+#[test]
+fn a_task_too_large_for_the_memory_fails_and_its_device_is_well() {
+	let (engines, _) = open(Setup::new(vec![default_model()], on_cpu())).unwrap();
+	let shared = &engines[0].shared;
+	let mut pipeline = shared.load(0).unwrap();
+	let mut refused = |error| shared.refused(&error, "model", &mut pipeline);
+	let (path, problem) = ("unet".into(), "no room".to_owned());
+	let refusal = refused(Error::OutOfMemory { path, problem });
+	assert!(matches!(refusal, PaintError::Failed(_)), "{refusal:?}");
+	let (path, problem) = ("unet".into(), "the driver is gone".to_owned());
+	let refusal = refused(Error::Graph { path, problem });
+	assert!(matches!(refusal, PaintError::Device(_)), "{refusal:?}");
+}

@@ -71,6 +71,10 @@ pub struct Now {
 	pub devices: Vec<DeviceState>,
 	/// Results that wait for their acknowledgement.
 	pub pending_results: usize,
+	/// Whether the disk did not take the last result.
+	pub outbox_stuck: bool,
+	/// Whether no newer block has come for long.
+	pub chain_stalled: bool,
 	/// Whether it takes no new tasks any more.
 	pub draining: bool,
 }
@@ -84,6 +88,10 @@ pub struct Health {
 	pub device_lost: bool,
 	/// Which ones.
 	pub devices_lost: Vec<String>,
+	/// The disk takes no results.
+	pub outbox_stuck: bool,
+	/// No newer block has come for long.
+	pub chain_stalled: bool,
 	/// Coordinators that answered the last call.
 	pub coordinators_up: i64,
 	/// Coordinators that are served.
@@ -122,6 +130,8 @@ pub struct Metrics {
 	slots: IntGauge,
 	tasks_at_once: IntGauge,
 	pending_results: IntGauge,
+	outbox_stuck: IntGauge,
+	chain_stalled: IntGauge,
 	draining: IntGauge,
 	device_failures: IntGaugeVec,
 	device_lost: IntGaugeVec,
@@ -199,6 +209,14 @@ impl Metrics {
 				"Tasks that are worked on at once: the slots times the tasks of a batch.",
 			),
 			pending_results: gauge("pending_results", "Results not acknowledged yet."),
+			outbox_stuck: gauge(
+				"outbox_stuck",
+				"1 while the disk takes no results, and no work is asked for, else 0.",
+			),
+			chain_stalled: gauge(
+				"chain_stalled",
+				"1 while no newer block has come for minutes, else 0.",
+			),
 			draining: gauge("draining", "1 while no new tasks are taken, else 0."),
 			device_failures: int_gauges(
 				"device_failures",
@@ -261,6 +279,8 @@ impl Metrics {
 			Box::new(self.slots.clone()),
 			Box::new(self.tasks_at_once.clone()),
 			Box::new(self.pending_results.clone()),
+			Box::new(self.outbox_stuck.clone()),
+			Box::new(self.chain_stalled.clone()),
 			Box::new(self.draining.clone()),
 			Box::new(self.device_failures.clone()),
 			Box::new(self.device_lost.clone()),
@@ -352,9 +372,14 @@ impl Metrics {
 		let device_lost = !devices_lost.is_empty();
 		let coordinators_up = self.coordinators_up.get();
 		Health {
-			healthy: !device_lost && (coordinators_up > 0 || now.draining),
+			healthy: !device_lost
+				&& !now.outbox_stuck
+				&& !now.chain_stalled
+				&& (coordinators_up > 0 || now.draining),
 			device_lost,
 			devices_lost,
+			outbox_stuck: now.outbox_stuck,
+			chain_stalled: now.chain_stalled,
 			coordinators_up,
 			coordinators_served: self.coordinators_served.get(),
 			draining: now.draining,
@@ -372,6 +397,8 @@ impl Metrics {
 		self.slots.set(count(now.slots));
 		self.tasks_at_once.set(now.tasks_at_once.into());
 		self.pending_results.set(count(now.pending_results));
+		self.outbox_stuck.set(now.outbox_stuck.into());
+		self.chain_stalled.set(now.chain_stalled.into());
 		self.draining.set(now.draining.into());
 		for device in &now.devices {
 			let of = |gauges: &IntGaugeVec| gauges.with_label_values(&[device.label.as_str()]);

@@ -9,6 +9,8 @@ fn now() -> Now {
 		tasks_at_once: 8,
 		devices: vec![device("cuda:0", 0), device("cuda:1", 0)],
 		pending_results: 3,
+		outbox_stuck: false,
+		chain_stalled: false,
 		draining: false,
 	}
 }
@@ -62,6 +64,8 @@ fn what_happens_shows() {
 		"tasks_at_once 8",
 		"jobs 2",
 		"pending_results 3",
+		"outbox_stuck 0",
+		"chain_stalled 0",
 		"coordinators_up 1",
 		"coordinators_served 1",
 		"last_error_timestamp_seconds 0",
@@ -113,6 +117,34 @@ fn a_device_that_is_lost_is_named_and_no_health() {
 }
 
 #[test]
+fn a_disk_that_takes_no_results_is_no_health() {
+	let metrics = Metrics::new();
+	let mut serving = metrics.serves();
+	serving.is_up(true);
+	let stuck = Now {
+		outbox_stuck: true,
+		..now()
+	};
+	let health = metrics.health(&stuck);
+	assert!(health.outbox_stuck && !health.healthy);
+	assert!(metrics.text(&stuck).unwrap().contains("outbox_stuck 1"));
+}
+
+#[test]
+fn a_chain_that_stalls_is_no_health() {
+	let metrics = Metrics::new();
+	let mut serving = metrics.serves();
+	serving.is_up(true);
+	let stalled = Now {
+		chain_stalled: true,
+		..now()
+	};
+	let health = metrics.health(&stalled);
+	assert!(health.chain_stalled && !health.healthy);
+	assert!(metrics.text(&stalled).unwrap().contains("chain_stalled 1"));
+}
+
+#[test]
 fn every_metric_is_in_the_docs() {
 	let docs = include_str!("../../../docs/miner.md");
 	let metrics = Metrics::new();
@@ -133,7 +165,7 @@ fn every_metric_is_in_the_docs() {
 		.lines()
 		.filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next())
 		.collect();
-	assert_eq!(served.len(), 25);
+	assert_eq!(served.len(), 27);
 	for name in served {
 		let short = name.strip_prefix(PREFIX).unwrap();
 		let is_there = [format!("`{short}`"), format!("`{short}{{")]

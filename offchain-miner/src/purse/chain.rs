@@ -2,7 +2,7 @@
 
 use super::book::Party;
 use cuckoo_chain_client::{Allotment, Call, ChainClient, Settlement, SettlementCall, Until};
-use cuckoo_primitives::{sum_tree::Root, AccountId, Balance, EraIndex};
+use cuckoo_primitives::{sum_tree::Root, AccountId, Balance, EraIndex, H256};
 use sp_core::sr25519;
 use std::{collections::BTreeMap, future::Future, sync::Arc};
 use tokio::sync::Mutex;
@@ -67,6 +67,8 @@ pub trait SettlementChain: Send + Sync {
 pub struct Node {
 	url: String,
 	payer: Option<sr25519::Pair>,
+	/// The chain that it must be on, if that is known.
+	genesis_hash: Option<H256>,
 	client: Mutex<Option<Arc<ChainClient>>>,
 }
 
@@ -76,7 +78,17 @@ impl Node {
 		Self {
 			url,
 			payer,
+			genesis_hash: None,
 			client: Mutex::default(),
+		}
+	}
+
+	/// The same, as long as it is on this chain: another may have taken its address when it is connected to
+	/// anew.
+	pub fn of_chain(self, genesis_hash: H256) -> Self {
+		Self {
+			genesis_hash: Some(genesis_hash),
+			..self
 		}
 	}
 
@@ -88,7 +100,18 @@ impl Node {
 		}
 		let connected = ChainClient::connect(&self.url).await;
 		let connected = Arc::new(connected.map_err(|error| error.to_string())?);
+		self.check(connected.genesis_hash())?;
 		Ok(client.insert(connected).clone())
+	}
+
+	fn check(&self, found: H256) -> Result<(), String> {
+		match self.genesis_hash {
+			Some(expected) if expected != found => Err(format!(
+				"the node at {} is on the chain with genesis {found:?} by now, this miner is on {expected:?}",
+				self.url
+			)),
+			_ => Ok(()),
+		}
 	}
 
 	/// Forgets a connection on which something failed.
@@ -175,5 +198,20 @@ impl SettlementChain for Node {
 		let client = self.client().await?;
 		let balance = self.checked(client.balance(&account).await).await?;
 		Ok(Some((account, balance)))
+	}
+}
+
+#[cfg(test)]
+mod tests {
+	use super::*;
+
+	#[test]
+	fn a_node_that_is_on_another_chain_by_now_is_refused() {
+		let [ours, other] = [1, 2].map(H256::repeat_byte);
+		let node = Node::new("ws://there".into(), None);
+		assert_eq!(node.check(other), Ok(()), "any will do");
+		let node = node.of_chain(ours);
+		assert_eq!(node.check(ours), Ok(()));
+		assert!(node.check(other).unwrap_err().contains("ws://there"));
 	}
 }

@@ -129,7 +129,7 @@ impl Store {
 	/// what a crash left half written.
 	pub fn lock(&self, miner: &AccountId) -> Result<File, StoreError> {
 		let folder = self.miner_folder(miner);
-		make_folder(&folder)?;
+		durable::make_folder(&folder)?;
 		let path = folder.join("lock");
 		let file = File::options().create(true).append(true).open(&path);
 		let file = durable::at(&path, file)?;
@@ -225,21 +225,9 @@ fn write_json(path: &Path, value: &impl serde::Serialize) -> Result<(), StoreErr
 	let bytes = serde_json::to_vec_pretty(value).map_err(io::Error::other);
 	let bytes = durable::at(path, bytes)?;
 	if let Some(folder) = path.parent() {
-		make_folder(folder)?;
+		durable::make_folder(folder)?;
 	}
 	Ok(durable::write(path, &bytes)?)
-}
-
-fn make_folder(folder: &Path) -> Result<(), StoreError> {
-	if folder.exists() {
-		return Ok(());
-	}
-	durable::at(folder, fs::create_dir_all(folder))?;
-	// A folder is lasting only when those above it know of it.
-	for above in folder.ancestors().skip(1).take(4) {
-		durable::at(above, File::open(above).and_then(|it| it.sync_all()))?;
-	}
-	Ok(())
 }
 
 fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {

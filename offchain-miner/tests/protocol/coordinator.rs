@@ -120,6 +120,10 @@ pub struct Inner {
 	pub submit_faults: VecDeque<ErrorCode>,
 	/// Pictures are forgotten as soon as they are uploaded, so many times.
 	pub forget_uploads: usize,
+	/// Hands out work also to those who offer no slot.
+	pub unasked: bool,
+	/// Never answers a submit.
+	pub silent: bool,
 	/// What every progress report is answered with.
 	pub stop: bool,
 	pub abandon: Vec<Held>,
@@ -327,6 +331,15 @@ impl Coordinator {
 		assignment
 	}
 
+	/// Hands out an honest task with a lease of so many milliseconds, which may be less than none.
+	pub fn ask_for_within(&self, task: u8, millis: i64) -> Assignment {
+		let spec = spec(&format!("task {task}"));
+		let mut assignment = self.assignment(task, 0, &spec);
+		assignment.deadline_ms = now_ms().saturating_add_signed(millis);
+		self.hand_out(self.sign(assignment.clone(), spec));
+		assignment
+	}
+
 	/// Waits until what was seen is as it should be.
 	pub async fn wait_for(&self, what: &str, is: impl Fn(&Seen) -> bool) {
 		let waited = timeout(Duration::from_secs(20), async {
@@ -392,7 +405,7 @@ impl MinerRpcServer for Coordinator {
 	async fn miner_poll(&self, poll: Poll) -> RpcResult<PollReply> {
 		self.check_session(poll.token)?;
 		let wait = Duration::from_millis(poll.wait_ms);
-		let free = poll.free_slots > 0;
+		let free = poll.free_slots > 0 || self.lock().unasked;
 		self.lock().seen.polls.push(poll);
 		let until = tokio::time::Instant::now() + wait;
 		let work = loop {
@@ -424,9 +437,12 @@ impl MinerRpcServer for Coordinator {
 
 	async fn miner_submit(&self, submit: Submit) -> RpcResult<SubmitReply> {
 		self.check_session(submit.token)?;
-		let mut inner = self.lock();
-		inner.seen.submits.push(submit.clone());
+		self.lock().seen.submits.push(submit.clone());
 		self.changed.notify_waiters();
+		if self.lock().silent {
+			std::future::pending::<()>().await;
+		}
+		let mut inner = self.lock();
 		if let Some(fault) = inner.submit_faults.pop_front() {
 			return Err(ApiError::new(fault).into());
 		}

@@ -2,10 +2,11 @@
 //! are late, gone, forgetful or hostile, and when it is itself killed.
 
 mod coordinator;
+mod offers;
 mod paid;
 mod tls;
 
-use coordinator::{account, key, now_ms, spec, Coordinator, GENESIS, MINER, MODEL};
+use coordinator::{account, key, spec, Coordinator, GENESIS, MINER, MODEL};
 use cuckoo_chain_client::{BlockRef, Operator, Registry};
 use cuckoo_coordinator_api::{miner::Held, task::ModelInfo, ErrorCode};
 use cuckoo_diffusion::Stop as Halt;
@@ -15,6 +16,7 @@ use cuckoo_primitives::{
 	Role, CUC, H256,
 };
 use offchain_miner::{
+	assignment::Verified,
 	device::{DeviceProfile, Devices, Engine, Go, Layout, PaintError, Profile},
 	fleet::{self, Wishes},
 	link::Chain,
@@ -32,7 +34,7 @@ use std::{
 	net::SocketAddr,
 	path::Path,
 	sync::{
-		atomic::{AtomicU32, Ordering},
+		atomic::{AtomicBool, AtomicU32, Ordering},
 		Arc,
 	},
 	thread,
@@ -136,6 +138,23 @@ fn registry_with<'a>(coordinators: impl Iterator<Item = (&'a Coordinator, String
 	Registry::new(block, H256::repeat_byte(6), operators, minima)
 }
 
+/// Short pauses, and patience for any machine.
+fn timing() -> Timing {
+	Timing {
+		first_pause: Duration::from_millis(20),
+		longest_pause: Duration::from_millis(100),
+		poll_gap: Duration::from_millis(10),
+		progress_gap: Duration::from_millis(10),
+		patience: Duration::from_secs(60),
+		probe_gap: Duration::from_millis(20),
+		chain_patience: Duration::from_secs(300),
+		asking: Asking {
+			first: Duration::from_millis(20),
+			longest: Duration::from_millis(200),
+		},
+	}
+}
+
 /// A whole miner, without its process.
 struct Running {
 	stop: Stop,
@@ -145,6 +164,7 @@ struct Running {
 	outbox: Arc<Outbox>,
 	purse: Arc<Purse>,
 	fleet: JoinHandle<()>,
+	chain_stalled: Arc<AtomicBool>,
 	registry: watch::Sender<Option<Arc<Registry>>>,
 }
 
@@ -164,6 +184,18 @@ impl Running {
 		trust: Trust,
 		devices: usize,
 		layout: Layout,
+	) -> Self {
+		Self::start_timed(folder, registry, step, trust, devices, layout, timing()).await
+	}
+
+	async fn start_timed(
+		folder: &Path,
+		registry: Registry,
+		step: Duration,
+		trust: Trust,
+		devices: usize,
+		layout: Layout,
+		timing: Timing,
 	) -> Self {
 		let metrics = Arc::new(Metrics::new());
 		let paintings = Arc::new(AtomicU32::new(0));
@@ -200,24 +232,16 @@ impl Running {
 			outbox: outbox.clone(),
 			purse: purse.clone(),
 			ui: Ui::new(),
-			timing: Timing {
-				first_pause: Duration::from_millis(20),
-				longest_pause: Duration::from_millis(100),
-				poll_gap: Duration::from_millis(10),
-				progress_gap: Duration::from_millis(10),
-				patience: Duration::from_secs(60),
-				asking: Asking {
-					first: Duration::from_millis(20),
-					longest: Duration::from_millis(200),
-				},
-			},
+			timing,
 			trust,
 			metrics: metrics.clone(),
 		};
 		let registry = watch::Sender::new(Some(Arc::new(registry)));
+		let chain_stalled = Arc::<AtomicBool>::default();
 		let chain = Chain {
 			genesis_hash: GENESIS,
 			registry: registry.subscribe(),
+			stalled: chain_stalled.clone(),
 		};
 		let wishes = Wishes {
 			most: 3,
@@ -234,6 +258,7 @@ impl Running {
 			outbox,
 			purse,
 			fleet,
+			chain_stalled,
 			registry,
 		}
 	}
@@ -250,6 +275,18 @@ impl Running {
 			sleep(Duration::from_millis(20)).await;
 		}
 		panic!("the outbox was not emptied");
+	}
+
+	/// Waits until the metrics say this.
+	async fn tells(&self, line: &str) {
+		let line = format!("\ncuckoo_miner_{line}\n");
+		for _ in 0..1_000 {
+			if self.metrics.text(&Now::default()).unwrap().contains(&line) {
+				return;
+			}
+			sleep(Duration::from_millis(20)).await;
+		}
+		panic!("never told {line}");
 	}
 
 	/// As SIGKILL does: nothing is finished, nothing is said.
@@ -540,6 +577,40 @@ async fn a_forged_assignment_is_given_back_unworked_and_its_sender_left() {
 	assert_eq!(miner.painted(), 0);
 }
 
+/// What the chain said long ago, such as of the coordinator's worker, is nothing to leave a coordinator for; and
+/// when the chain goes on, it is again.
+#[tokio::test(flavor = "multi_thread")]
+async fn while_the_chain_stalls_coordinators_are_not_blamed() {
+	let folder = tempfile::tempdir().unwrap();
+	let coordinator = Coordinator::new(10);
+	let (_server, address) = coordinator.serve(ANY).await;
+	let chain = registry(&[(&coordinator, address)]);
+	let trust = Trust::system().unwrap();
+	let timing = Timing {
+		chain_patience: Duration::from_millis(100),
+		..timing()
+	};
+	let layout = Layout::default();
+	let miner = Running::start_timed(folder.path(), chain, FAST, trust, 1, layout, timing).await;
+	for _ in 0..1_000 {
+		if miner.chain_stalled.load(Ordering::SeqCst) {
+			break;
+		}
+		sleep(Duration::from_millis(20)).await;
+	}
+	assert!(miner.chain_stalled.load(Ordering::SeqCst));
+	let spec = spec("task 1");
+	let mut work = coordinator.sign(coordinator.assignment(1, 0, &spec), spec);
+	work.assignment.total_weight += 1;
+	coordinator.hand_out(work);
+	coordinator.ask_for(2);
+	coordinator
+		.wait_for("a result", |seen| seen.commitments().len() == 1)
+		.await;
+	assert_eq!(coordinator.lock().seen.failures().len(), 1);
+	assert_eq!(coordinator.lock().seen.hellos, 1);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_signed_for_one_who_claims_to_be_another() {
 	let folder = tempfile::tempdir().unwrap();
@@ -592,18 +663,22 @@ async fn a_lease_that_ends_during_the_work_ends_the_work() {
 	let coordinator = Coordinator::new(10);
 	let (_server, address) = coordinator.serve(ANY).await;
 	let miner = Running::start(folder.path(), registry(&[(&coordinator, address)]), SLOW).await;
-	let spec = spec("task 1");
-	let mut assignment = coordinator.assignment(1, 0, &spec);
-	assignment.deadline_ms = now_ms() + 250;
-	coordinator.hand_out(coordinator.sign(assignment, spec));
+	coordinator.ask_for_within(1, 250);
 	coordinator
 		.wait_for("the work's begin", |seen| !seen.progress.is_empty())
 		.await;
 	coordinator.ask_for(2);
 	coordinator
-		.wait_for("a result", |seen| !seen.submits.is_empty())
+		.wait_for("a result", |seen| !seen.commitments().is_empty())
 		.await;
-	assert_eq!(coordinator.lock().seen.submits[0].task.0, [2; 16]);
+	let seen = &coordinator.lock().seen;
+	assert_eq!(
+		seen.failures(),
+		["it would not be done before its lease ends"],
+		"given back, and not left to run out"
+	);
+	assert_eq!(seen.submits[0].task.0, [1; 16]);
+	assert_eq!(seen.submits[1].task.0, [2; 16]);
 	assert_eq!(miner.painted(), 2);
 }
 
@@ -762,6 +837,78 @@ async fn a_device_that_fails_gives_the_task_back_and_the_miner_goes_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn while_the_disk_takes_no_results_no_work_is_asked_for() {
+	let folder = tempfile::tempdir().unwrap();
+	let coordinator = Coordinator::new(10);
+	let (_server, address) = coordinator.serve(ANY).await;
+	let miner = Running::start(folder.path(), registry(&[(&coordinator, address)]), SLOW).await;
+	let assignment = coordinator.ask_for(1);
+	coordinator
+		.wait_for("the work's begin", |seen| !seen.progress.is_empty())
+		.await;
+	// Places on which every write fails as on a full disk; a failed write takes its place away.
+	let full = |path: std::path::PathBuf| std::os::unix::fs::symlink("/dev/full", path);
+	let hash = hex::encode(signing::signing_hash(&GENESIS, &assignment));
+	full(folder.path().join(format!("pictures/{hash}.part"))).unwrap();
+	// In the way of a file: the disk looks full until it is gone.
+	let probe = folder.path().join("probe.part");
+	std::fs::create_dir(&probe).unwrap();
+	coordinator
+		.wait_for("the task given back", |seen| seen.failures().len() == 1)
+		.await;
+	let polls = coordinator.lock().seen.polls.len();
+	coordinator
+		.wait_for("polls", |seen| seen.polls.len() >= polls + 3)
+		.await;
+	let offers = |from: usize| -> Vec<u16> {
+		let seen = &coordinator.lock().seen;
+		seen.polls[from..].iter().map(|it| it.free_slots).collect()
+	};
+	assert!(offers(polls + 1).iter().all(|slots| *slots == 0));
+	assert!(miner.outbox.is_stuck());
+
+	std::fs::remove_dir(&probe).unwrap();
+	coordinator.ask_for(2);
+	coordinator
+		.wait_for("a result", |seen| seen.commitments().len() == 1)
+		.await;
+	miner.settled().await;
+	assert_eq!(miner.painted(), 2);
+}
+
+/// A machine may begin with a clock that is days ahead: by that, everything would be too old to be kept.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_forgotten_by_a_clock_that_was_not_watched_yet() {
+	let folder = tempfile::tempdir().unwrap();
+	let coordinator = Coordinator::new(10);
+	let (server, address) = coordinator.serve(ANY).await;
+	drop(server);
+	let spec = spec("task 1");
+	let mut assignment = coordinator.assignment(1, 0, &spec);
+	assignment.deadline_ms = 1_000;
+	let verified = Verified {
+		hash: signing::signing_hash(&GENESIS, &assignment),
+		assignment,
+		spec,
+		pay: 0,
+	};
+	let painting = Painting {
+		png: vec![1],
+		trajectory_root: H256::zero(),
+		engine_profile: H256::zero(),
+		device: DeviceClass::Cpu,
+	};
+	let outbox = Outbox::open(folder.path()).unwrap();
+	let sign = |commitment: &_| signing::sign(&GENESIS, commitment, &key(MINER));
+	let record = outbox.commit(&GENESIS, &verified, &painting, sign).unwrap();
+	drop(outbox);
+	let miner = Running::start(folder.path(), registry(&[(&coordinator, address)]), FAST).await;
+	miner.tells("coordinators_served 1").await;
+	sleep(Duration::from_millis(200)).await;
+	assert_eq!(miner.outbox.pending(), [record]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn two_slots_work_on_two_tasks_and_the_metrics_tell() {
 	let folder = tempfile::tempdir().unwrap();
 	let coordinator = Coordinator::new(10);
@@ -782,6 +929,7 @@ async fn two_slots_work_on_two_tasks_and_the_metrics_tell() {
 		metrics: miner.metrics.clone(),
 		devices: miner.devices.clone(),
 		outbox: miner.outbox.clone(),
+		chain_stalled: miner.chain_stalled.clone(),
 		stop: miner.stop.clone(),
 	};
 	let monitor = monitor::listen(ANY, watched.clone()).await.unwrap();
