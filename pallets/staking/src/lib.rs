@@ -674,6 +674,10 @@ pub mod pallet {
 		/// The parameters cannot be used: a minimum below the smallest vote, an inflation above a
 		/// half, no seat, or more seats or a higher floor than the constant maxValidators.
 		ParamsInvalid,
+		/// The pool has so few shares that more than a millionth of the amount would be lost by
+		/// rounding. Use a larger amount, or choose another operator; the operator itself can retire,
+		/// empty the pool and register again.
+		SharesTooDear,
 	}
 
 	impl<T> From<PoolError> for Error<T> {
@@ -683,6 +687,7 @@ pub mod pallet {
 				PoolError::Overflow => Error::AmountTooLarge,
 				PoolError::TooLarge => Error::PositionTooSmall,
 				PoolError::Worthless => Error::PoolWorthless,
+				PoolError::TooDear => Error::SharesTooDear,
 				PoolError::Empty => Error::PoolEmpty,
 			}
 		}
@@ -810,7 +815,8 @@ pub mod pallet {
 		/// Put more of your own stake into your pool.
 		///
 		/// - Origin: the operator's account.
-		/// - Errors: `OperatorNotFound`, `OperatorRetired`, `BalanceTooLow`, `AmountTooSmall`.
+		/// - Errors: `OperatorNotFound`, `OperatorRetired`, `BalanceTooLow`, `AmountTooSmall`,
+		///   `SharesTooDear`.
 		/// - Events: `Staked`; `OperatorActivated` when the stake is enough.
 		/// - Complexity: constant.
 		#[pallet::call_index(4)]
@@ -877,7 +883,7 @@ pub mod pallet {
 		///
 		/// - Origin: any account but the operator's.
 		/// - Errors: `SelfVoteNotAllowed`, `VoteTooSmall`, `OperatorNotFound`, `OperatorRetired`,
-		///   `OperatorSuspended`, `BalanceTooLow`.
+		///   `OperatorSuspended`, `BalanceTooLow`, `SharesTooDear`.
 		/// - Events: `Voted`.
 		/// - Complexity: constant, whatever the number of voters.
 		#[pallet::call_index(8)]
@@ -910,7 +916,7 @@ pub mod pallet {
 		///
 		/// - Origin: the account whose stake it is.
 		/// - Errors: `OperatorNotFound`, `OperatorRetired`, `OperatorSuspended`, `NothingToRebond`,
-		///   `PositionTooSmall`, `VoteTooSmall`.
+		///   `PositionTooSmall`, `VoteTooSmall`, `SharesTooDear`.
 		/// - Events: `Rebonded`.
 		/// - Complexity: linear in the account's unbonding chunks, at most `MaxUnbondingChunks`.
 		#[pallet::call_index(10)]
