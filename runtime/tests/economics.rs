@@ -83,7 +83,7 @@ fn slashed(own: Balance, votes: Balance, leaving: Balance, fraction: Perbill) ->
 		}],
 	};
 	let taken = reach
-		.slash(fraction, Perbill::zero())
+		.slash(fraction, &[])
 		.expect("small numbers");
 	(taken, reach)
 }
@@ -234,10 +234,10 @@ fn figures() -> BTreeMap<&'static str, String> {
 	let smaller = Perbill::from_percent(10);
 	let larger = Perbill::from_percent(30);
 	twice
-		.slash(smaller, Perbill::zero())
+		.slash(smaller, &[])
 		.expect("small numbers");
 	figure("two first", cuc(twice.stake.pool.value));
-	twice.slash(larger, smaller).expect("small numbers");
+	twice.slash(larger, &[(0, smaller)]).expect("small numbers");
 	figure("two second", cuc(twice.stake.pool.value));
 	figures
 }

@@ -399,7 +399,8 @@ pub mod pallet {
 		VoucherUsed,
 		/// The voucher is above what the channel holds. Redeem a lower one, or have the app top it up.
 		VoucherOverdrawn,
-		/// The voucher was not signed by a worker of the coordinator that it names.
+		/// The voucher was not signed by a worker of the coordinator that it names, or by one which the
+		/// coordinator had let go of before the voucher's era. Ask the coordinator for it again.
 		WorkerNotCoordinators,
 		/// The reserve has less that is free: not allotted to miners, nor owed. Fund it, redeem
 		/// vouchers, or lower allotments.

@@ -108,14 +108,15 @@ impl<T: Config> Pallet<T> {
 		T::Operators::report_offence(&coordinator, Role::Coordinator, era, reporter, proof)
 	}
 
-	/// Refuses a voucher that no worker of the coordinator in it has signed.
+	/// Refuses a voucher that no worker of the coordinator in it has signed, or one that it had let go of
+	/// by then.
 	fn ensure_coordinators(
 		worker: &WorkerId,
 		voucher: &MinerVoucher,
 		signature: &WorkerSignature,
 	) -> DispatchResult {
 		ensure!(
-			T::Operators::worker_owner(worker).as_ref() == Some(&voucher.coordinator),
+			T::Operators::worker_owner(worker, voucher.era).as_ref() == Some(&voucher.coordinator),
 			Error::<T>::WorkerNotCoordinators
 		);
 		Self::ensure_signed_by(worker, voucher, signature)

@@ -44,7 +44,7 @@ pub use rewards::RewardSink;
 pub use sessions::{SessionAccess, SessionOf};
 pub use types::{
 	default_role_params, Amount, Commission, DescendingStake, EraStartedAt, Introduction,
-	IntroductionInput, Offence, Operator, RoleTotals, Slash, SlashId, SlashQueueBounds,
+	IntroductionInput, Moment, Offence, Operator, RoleTotals, Slash, SlashId, SlashQueueBounds,
 	UnbondingChunk, WorkerOwner, MAX_ERAS, MAX_PROOFS, MAX_RECOUNT, MAX_RELEASED_WORKERS,
 };
 pub use weights::WeightInfo;
@@ -664,8 +664,8 @@ pub mod pallet {
 		/// This evidence was used before, or as many proofs for this operator and era as are remembered.
 		/// A proof counts once, whatever became of its slash.
 		EvidenceUsed,
-		/// An offence as large was proven for this operator and era before. One era is punished once,
-		/// by its largest offence.
+		/// An offence as large was proven for this operator, of this era or of one before it. Until the
+		/// operator is back in service all of them are punished once, by the largest.
 		OffenceAlreadyCounted,
 		/// No slash with this number waits. Look up the pending slashes.
 		SlashNotFound,
@@ -678,6 +678,11 @@ pub mod pallet {
 		/// rounding. Use a larger amount, or choose another operator; the operator itself can retire,
 		/// empty the pool and register again.
 		SharesTooDear,
+		/// The messages name a block that is still to come. Report them when it is there.
+		EvidenceFromFuture,
+		/// A message is from a time at which its key was not the operator's worker: before it was bound,
+		/// or after it was let go of. The operator does not answer for it.
+		WorkerNotBound,
 	}
 
 	impl<T> From<PoolError> for Error<T> {
@@ -945,8 +950,8 @@ pub mod pallet {
 		/// no fee.
 		///
 		/// - Origin: any account.
-		/// - Errors: `EvidenceInvalid`, `EvidenceTooOld`, `EvidenceUsed`,
-		///   `OffenceAlreadyCounted`, `OperatorNotFound`.
+		/// - Errors: `EvidenceInvalid`, `EvidenceTooOld`, `EvidenceFromFuture`, `EvidenceUsed`,
+		///   `WorkerNotBound`, `OffenceAlreadyCounted`, `OperatorNotFound`.
 		/// - Events: `SlashQueued`; `OperatorSuspended` and `OperatorDeactivated` the first time.
 		/// - Complexity: two signatures; linear in the eras with offences of the operator.
 		#[pallet::call_index(12)]

@@ -335,6 +335,9 @@ impl Model {
 			.find(|(who, _)| *who == miner)
 			.map_or(0, |(_, amount)| *amount);
 		require(signed > posted)?;
+		// One of this era or of an earlier one has all in its reach.
+		let mut before = self.reported.iter();
+		require(!before.any(|(who, other)| *who == coordinator && *other <= era))?;
 		require(self.reported.insert((coordinator, era)))
 	}
 

@@ -244,21 +244,78 @@ fn a_partly_paid_voucher_is_topped_up_by_the_leaf() {
 	});
 }
 
+/// Gives the coordinator the worker key 77.
+fn change_worker() {
+	let proof = cuckoo_primitives::signing::WorkerProof {
+		operator: account(COORDINATOR),
+		nonce: Staking::worker_nonce(account(COORDINATOR)),
+	};
+	let signature = sign_with(77, &proof);
+	assert_ok!(Staking::set_worker(
+		signed(COORDINATOR),
+		public(77),
+		signature
+	));
+}
+
 /// What a key has signed while it was the coordinator's stays good after it was changed.
 #[test]
 fn vouchers_of_a_former_worker_are_good() {
 	run(|| {
 		let worked = not_settled(0, 80 * CUC);
-		let proof = cuckoo_primitives::signing::WorkerProof {
-			operator: account(COORDINATOR),
-			nonce: Staking::worker_nonce(account(COORDINATOR)),
-		};
-		let signature = sign_with(77, &proof);
-		assert_ok!(Staking::set_worker(
-			signed(COORDINATOR),
+		change_worker();
+		assert_ok!(claim_voucher(COORDINATOR, MINER, worked, CUC));
+	});
+}
+
+/// Also those that the later key signs for eras before it.
+#[test]
+fn vouchers_that_a_later_worker_signs_again_are_good() {
+	run(|| {
+		let worked = not_settled(0, 80 * CUC);
+		change_worker();
+		let voucher = miner_voucher(COORDINATOR, MINER, worked, CUC);
+		let signature = sign_with(77, &voucher);
+		assert_ok!(Settlement::claim_voucher(
+			signed(MINER),
 			public(77),
+			voucher,
 			signature
 		));
-		assert_ok!(claim_voucher(COORDINATOR, MINER, worked, CUC));
+	});
+}
+
+/// A key that was stolen and replaced empties no allotment of later eras, and proves nothing of them. Of the
+/// era that follows one side may have heard first.
+#[test]
+fn vouchers_of_eras_after_a_worker_was_let_go_of_are_refused() {
+	run(|| {
+		back(COORDINATOR, 100 * CUC, MINER, 80 * CUC);
+		change_worker();
+		let let_go = era();
+		pass_eras(3);
+		let tree = settle(COORDINATOR, let_go + 2, &[(MINER, CUC)]);
+		pass_eras(POST_ERAS);
+		assert_ok!(claim_voucher(COORDINATOR, MINER, let_go, CUC));
+		assert_ok!(claim_voucher(COORDINATOR, MINER, let_go + 1, CUC));
+		assert_noop!(
+			claim_voucher(COORDINATOR, MINER, let_go + 2, 2 * CUC),
+			Error::<Test>::WorkerNotCoordinators
+		);
+		let voucher = miner_voucher(COORDINATOR, MINER, let_go + 2, 2 * CUC);
+		let signature = sign_with(COORDINATOR, &voucher);
+		let proof = tree.prove_miner(&account(MINER)).expect("it has a leaf");
+		let report = Settlement::report_short(
+			signed(STRANGER),
+			public(COORDINATOR),
+			voucher,
+			signature,
+			proof.leaves.try_into().expect("one"),
+			proof.siblings.try_into().expect("none"),
+		);
+		assert_eq!(
+			report.map_err(|refused| refused.error),
+			Err(Error::<Test>::WorkerNotCoordinators.into())
+		);
 	});
 }

@@ -6,9 +6,7 @@ use proptest::prelude::*;
 use sp_runtime::{Perbill, TokenError};
 
 use super::support::*;
-use crate::{
-	mock::*, pool::Shares, types::DescendingStake, Amount, Error, Held, Pools, Positions,
-};
+use crate::{mock::*, pool::Shares, types::DescendingStake, Amount, Error, Held, Pools, Positions};
 
 fn give(from: u8, to: cuckoo_primitives::AccountId, amount: u128) {
 	assert_ok!(Balances::transfer_allow_death(signed(from), to, amount));
