@@ -420,13 +420,16 @@ impl<T: Config, Identification> OnOffenceHandler<AccountId, (AccountId, Identifi
 		for (details, fraction) in offenders.iter().zip(fractions) {
 			let (validator, _) = &details.offender;
 			let fraction = least.max(*fraction);
-			T::Session::report_offence(validator, fraction);
 			if let Some(era) = Self::era_of_session(session) {
 				// Refused when it is too old, or when one as large is there already: nothing to do.
 				let reporter = details.reporters.first().cloned();
 				let _ = with_storage_layer(|| {
 					Self::queue_slash(validator, era, fraction, reporter, None)
 				});
+			}
+			// One that was slashed for it and is back in service is not disabled for it again.
+			if Operators::<T>::get(validator).is_none_or(|record| record.is_suspended()) {
+				T::Session::report_offence(validator, fraction);
 			}
 		}
 		let count = u32::try_from(offenders.len()).unwrap_or(u32::MAX);
