@@ -30,6 +30,7 @@ fn work(mut work: Work) {
 		coordinator_worker: Some(&worker),
 		miner: Some(&assignment.miner),
 		worker: &assignment.worker,
+		finalized: 1_000,
 		models: &[assignment.model],
 		now_ms: 1_000_000,
 	};
@@ -39,6 +40,8 @@ fn work(mut work: Work) {
 	if let Ok(verified) = verify(&work, &expected) {
 		assert!((1..=limits::MAX_STEPS).contains(&verified.spec.steps));
 		assert!(verified.assignment.deadline_ms > expected.now_ms);
+		let most = expected.finalized + signing::MAX_BLOCKS_AHEAD;
+		assert!(verified.assignment.block_number <= most);
 	}
 }
 

@@ -8,7 +8,7 @@ use cuckoo_coordinator_api::{limits, miner::Work, Amount};
 use cuckoo_primitives::{
 	signing::{self, Assignment},
 	task::{ModelHash, TaskSpec},
-	AccountId, Balance, WorkerId, H256,
+	AccountId, Balance, BlockNumber, WorkerId, H256,
 };
 
 /// The longest lease that is accepted, in milliseconds. It bounds how long the memory of a signed
@@ -27,6 +27,8 @@ pub struct Expected<'a> {
 	pub miner: Option<&'a AccountId>,
 	/// The miner's own worker.
 	pub worker: &'a WorkerId,
+	/// The last block that is final, as the miner knows it.
+	pub finalized: BlockNumber,
 	/// The models held.
 	pub models: &'a [ModelHash],
 	/// The time, in milliseconds of Unix time.
@@ -74,6 +76,16 @@ pub enum Refusal {
 	/// Made out to another worker key.
 	#[error("the assignment names another worker key than this miner's")]
 	OtherWorker,
+	/// It names a block that is far from being there: the chain could not judge it.
+	#[error(
+		"the assignment names block {named}; the last final one that this miner's node has is {finalized}"
+	)]
+	TooFarAhead {
+		/// The block that it names.
+		named: BlockNumber,
+		/// The last final one.
+		finalized: BlockNumber,
+	},
 	/// The spec is not the one that was signed.
 	#[error("the spec does not have the hash that the coordinator signed")]
 	OtherSpec,
@@ -108,6 +120,8 @@ impl Refusal {
 				| Refusal::TooLate(_)
 				| Refusal::LeaseTooLong(_)
 				| Refusal::NoCoordinatorWorker
+				// It may be the miner's node that is behind.
+				| Refusal::TooFarAhead { .. }
 		)
 	}
 }
@@ -129,6 +143,13 @@ pub fn verify(work: &Work, expected: &Expected<'_>) -> Result<Verified, Refusal>
 	}
 	if assignment.worker != *expected.worker {
 		return Err(Refusal::OtherWorker);
+	}
+	let ahead = assignment.block_number.saturating_sub(expected.finalized);
+	if ahead > signing::MAX_BLOCKS_AHEAD {
+		return Err(Refusal::TooFarAhead {
+			named: assignment.block_number,
+			finalized: expected.finalized,
+		});
 	}
 	let spec = TaskSpec::from(work.spec.clone());
 	if spec.hash() != assignment.spec_hash {
@@ -191,6 +212,7 @@ mod tests {
 	use sp_core::{sr25519, Pair};
 
 	const NOW: u64 = 1_000_000;
+	const FINALIZED: BlockNumber = 5;
 	const GENESIS: H256 = H256::repeat_byte(1);
 	const MODEL: H256 = H256::repeat_byte(2);
 
@@ -226,7 +248,7 @@ mod tests {
 			spec_hash: spec().hash(),
 			model: MODEL,
 			deadline_ms: NOW + 60_000,
-			block_number: 5,
+			block_number: FINALIZED,
 			block_hash: H256::repeat_byte(5),
 			randomness: H256::repeat_byte(6),
 			eligible_root: H256::repeat_byte(7),
@@ -253,6 +275,7 @@ mod tests {
 				coordinator_worker: Some(&key(11).public()),
 				miner: Some(&account(20)),
 				worker: &key(21).public(),
+				finalized: FINALIZED,
 				models: &[MODEL],
 				now_ms: NOW,
 			},
@@ -314,6 +337,21 @@ mod tests {
 			Err(Refusal::BadSignature),
 			"signed by a stranger"
 		);
+	}
+
+	/// The coordinator's node may be ahead by some blocks; what is further cannot be judged on chain yet.
+	#[test]
+	fn a_block_that_is_far_from_being_there_is_refused() {
+		let most = FINALIZED + signing::MAX_BLOCKS_AHEAD;
+		for named in [0, FINALIZED + 1, most] {
+			assert!(changed(|a, _| a.block_number = named).is_ok());
+		}
+		for named in [most + 1, BlockNumber::MAX] {
+			let refused = changed(|a, _| a.block_number = named).unwrap_err();
+			let finalized = FINALIZED;
+			assert_eq!(refused, Refusal::TooFarAhead { named, finalized });
+			assert!(!refused.is_foul());
+		}
 	}
 
 	#[test]
@@ -394,6 +432,7 @@ mod tests {
 				coordinator_worker,
 				miner,
 				worker: &worker,
+				finalized: FINALIZED,
 				models: &[MODEL],
 				now_ms: NOW,
 			};

@@ -585,6 +585,7 @@ impl Session {
 					.and_then(|registry| registry.by_worker(&worker))
 					.map(|operator| &operator.account),
 				worker: &worker,
+				finalized: registry.map_or(0, |registry| registry.block.number),
 				models: &models,
 				now_ms: now_ms(),
 			},

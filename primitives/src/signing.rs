@@ -89,6 +89,12 @@ impl SignedPayload for MinerLogin {
 	const DOMAIN: &'static str = "cuckoo/miner-login/1";
 }
 
+/// How far the block that an [`Assignment`] names may be ahead of the last one that its miner knows to be
+/// final: the coordinator's node may be some blocks ahead of the miner's. What names a later block is
+/// refused, as the chain could not judge it: a miner does not work for it, and a coordinator's worker
+/// that was let go of is answered for up to so many blocks afterwards.
+pub const MAX_BLOCKS_AHEAD: BlockNumber = 50;
+
 /// A coordinator's worker hands one attempt at a task to the miner that was drawn. Two of these for
 /// one `(coordinator, task, attempt)` that differ in anything are evidence against the coordinator.
 #[derive(

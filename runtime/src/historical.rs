@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use core::marker::PhantomData;
 use pallet_session::{
 	historical::{self, HistoricalSessions},
-	NextKeys, QueuedKeys, SessionManager,
+	DisabledValidators, NextKeys, QueuedKeys, SessionManager,
 };
 use sp_staking::SessionIndex;
 
@@ -21,6 +21,13 @@ fn needs_new_root(new_index: SessionIndex) -> bool {
 		|| QueuedKeys::<Runtime>::get()
 			.into_iter()
 			.any(|(validator, keys)| NextKeys::<Runtime>::get(validator) != Some(keys))
+}
+
+/// Whether somebody is disabled in a set of validators that nothing else is about to change. The session
+/// pallet clears that list only when a set is named, also the same again: a validator that has come back to
+/// service after an offence would author no block any more.
+fn needs_clearing() -> bool {
+	!DisabledValidators::<Runtime>::get().is_empty()
 }
 
 fn identified(validators: Vec<AccountId>) -> Vec<(AccountId, ())> {
@@ -53,11 +60,12 @@ impl<Inner: SessionManager<AccountId>> historical::SessionManager<AccountId, ()>
 {
 	/// Where `Inner` leaves the validators as they are, a session takes over the root of the one before
 	/// it. That root is of no use where there is none yet (the first sessions after genesis) or where
-	/// a validator has changed its keys: there the same validators are named again, for a new root.
+	/// a validator has changed its keys: there the same validators are named again, for a new root. So
+	/// they are while one of them is disabled, which is for the rest of the session and the next.
 	/// Named at every session, GRANDPA would change its set each time for nothing.
 	fn new_session(new_index: SessionIndex) -> Option<Vec<(AccountId, ())>> {
 		Inner::new_session(new_index)
-			.or_else(|| needs_new_root(new_index).then(Session::validators))
+			.or_else(|| (needs_new_root(new_index) || needs_clearing()).then(Session::validators))
 			.map(identified)
 	}
 

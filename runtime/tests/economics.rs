@@ -82,9 +82,7 @@ fn slashed(own: Balance, votes: Balance, leaving: Balance, fraction: Perbill) ->
 			own: Shares::ZERO,
 		}],
 	};
-	let taken = reach
-		.slash(fraction, Perbill::zero())
-		.expect("small numbers");
+	let taken = reach.slash(fraction, &[]).expect("small numbers");
 	(taken, reach)
 }
 
@@ -233,11 +231,9 @@ fn figures() -> BTreeMap<&'static str, String> {
 	};
 	let smaller = Perbill::from_percent(10);
 	let larger = Perbill::from_percent(30);
-	twice
-		.slash(smaller, Perbill::zero())
-		.expect("small numbers");
+	twice.slash(smaller, &[]).expect("small numbers");
 	figure("two first", cuc(twice.stake.pool.value));
-	twice.slash(larger, smaller).expect("small numbers");
+	twice.slash(larger, &[(0, smaller)]).expect("small numbers");
 	figure("two second", cuc(twice.stake.pool.value));
 	figures
 }

@@ -125,6 +125,29 @@ fn an_equivocation_suspends_and_disables_at_once() {
 	});
 }
 
+/// Governance cancels the slash before the next election: the same validators are elected, and she is one of
+/// them.
+#[test]
+fn who_is_cleared_of_an_offence_is_not_disabled_for_ever() {
+	network().execute_with(|| {
+		block(|| {
+			assert_ok!(Offence::now().report());
+			let slash = Staking::pending_slashes(None, 1)[0].slash;
+			assert_ok!(Staking::cancel_slash(RuntimeOrigin::root(), slash));
+		});
+		let validators = Session::validators();
+		assert_eq!(Session::disabled_validators(), [index_of("//Alice")]);
+		sessions(2);
+		assert!(Session::disabled_validators().is_empty());
+		assert_eq!(Session::validators(), validators);
+		// And then nothing is named again: the authorities stay as they are.
+		sessions(1);
+		let set = pallet_grandpa::CurrentSetId::<Runtime>::get();
+		sessions(3);
+		assert_eq!(pallet_grandpa::CurrentSetId::<Runtime>::get(), set);
+	});
+}
+
 #[test]
 #[should_panic(expected = "is disabled and should not be attempting to author blocks")]
 fn a_disabled_validators_block_is_refused() {

@@ -275,6 +275,7 @@ impl Job {
 			coordinator_worker: Some(&coordinator_worker),
 			miner: Some(&miner),
 			worker: &own,
+			finalized: self.miner.world.chain().last().block.number,
 			models: &models,
 			now_ms: self.miner.world.now_ms(),
 		};

@@ -42,6 +42,8 @@ pub enum Moved {
 		amount: Balance,
 		/// What was issued on top.
 		emission: Balance,
+		/// Back into the reserve, as the miner's allotment: what it had by a voucher.
+		restored: Balance,
 	},
 	/// To a miner by its voucher, out of its allotment.
 	VoucherPaid {
@@ -126,6 +128,7 @@ impl SettlementAt {
 				miner: it.miner.0,
 				amount: it.amount,
 				emission: it.emission,
+				restored: it.restored,
 			});
 			take!(VoucherClaimed as it => Moved::VoucherPaid {
 				era: it.era,

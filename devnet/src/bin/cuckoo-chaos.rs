@@ -525,8 +525,10 @@ impl Ledger {
 				miner,
 				amount,
 				emission,
+				restored,
 				..
 			} => {
+				self.put_in += restored;
 				self.by_leaf += amount;
 				self.leaves += 1;
 				self.reward(miner, amount + emission);

@@ -150,6 +150,16 @@ impl Era<'_> {
 		}
 	}
 
+	/// What claiming the leaf puts back into the allotment: the miner has it by a voucher, which anybody can
+	/// have claimed.
+	pub fn restores(&self) -> Balance {
+		let open = self.is_settled() && !self.leaf_claimed() && !self.is_past_claiming();
+		let leaf = self
+			.proven()
+			.filter(|proven| open && proven.index.is_some());
+		leaf.map_or(0, |proven| proven.amount.min(self.facts.noted(self.era)))
+	}
+
 	/// What is at no risk: received, or in a leaf that is proven.
 	pub fn secured(&self) -> Balance {
 		let leaf = match self.is_past_claiming() {
@@ -186,6 +196,9 @@ impl Era<'_> {
 			State::Open => format!("wait: it can be settled until era {posted}"),
 			State::Settled => "wait: its coordinator does not give the proof yet".into(),
 			State::Claimable => format!("offchain-miner claim, until era {until}"),
+			State::Claimed if self.restores() > 0 => {
+				format!("offchain-miner claim, until era {until}: its leaf restores the allotment")
+			},
 			State::Claimed => "nothing".into(),
 			State::Short if !self.voucher_counts() => {
 				"offchain-miner claim --report-short; no allotment backs the rest".into()
@@ -242,7 +255,7 @@ pub struct Claim {
 	pub era: EraIndex,
 	/// What kind.
 	pub kind: Kind,
-	/// What it brings.
+	/// What it brings, to the miner or back into its allotment.
 	pub amount: Amount,
 	/// The transaction.
 	pub call: SettlementCall,
@@ -282,6 +295,7 @@ pub fn claims(party: &Party, eras: &[Era<'_>], report_short: bool) -> Vec<Claim>
 		let proven = era.proven().filter(|_| era.is_settled());
 		if let Some(proven) = proven {
 			let due = proven.amount.saturating_sub(received);
+			let due = due.saturating_add(era.restores());
 			if proven.index.is_some() && !era.leaf_claimed() && due > 0 {
 				let call = SettlementCall::Claim {
 					coordinator: party.coordinator.clone(),

@@ -96,11 +96,17 @@ impl Ledger {
 					return Err("ProofInvalid".into());
 				}
 				let placed = &proof.leaves[0];
-				let due = placed.leaf.amount.saturating_sub(self.paid(*era));
-				if !self.claimed.insert((*era, placed.index)) || due == 0 {
+				if !self.claimed.insert((*era, placed.index)) {
 					return Err("NothingToClaim".into());
 				}
-				self.note(*era, due);
+				let restored = placed.leaf.amount.min(self.paid(*era));
+				let due = placed.leaf.amount - restored;
+				if let Some(allotment) = &mut self.allotment {
+					allotment.amount += restored;
+				}
+				if due > 0 {
+					self.note(*era, due);
+				}
 				self.purse += due;
 			},
 			SettlementCall::ClaimVoucher {
@@ -302,6 +308,33 @@ async fn an_era_goes_from_open_to_claimed() {
 	assert_eq!(states(&chain, &gives, &book).await, [State::Claimed]);
 	assert!(claim_all(&chain, &gives, &book, true).await.is_empty());
 	assert_eq!(chain.set(|chain| chain.purse), 30);
+}
+
+/// A coordinator claims the voucher of an era that it has settled, so that the allotment is used up. The leaf
+/// is claimed all the same, and the allotment is as it was.
+#[tokio::test]
+async fn a_voucher_that_somebody_else_claimed_is_made_good_by_the_leaf() {
+	let chain = Fake::at(11, 100);
+	let gives = Gives::Honest(chain.clone());
+	let book = book(&[(7, 60)]);
+	chain.settle(7, 60);
+	let claimed = chain.set(|chain| {
+		chain.call(&SettlementCall::ClaimVoucher {
+			worker: worker().public(),
+			voucher: voucher(7, 60).voucher(),
+			signature: voucher(7, 60).signature,
+		})
+	});
+	assert_eq!(claimed, Ok(()));
+	let allotted = || chain.set(|chain| chain.allotment.as_ref().unwrap().amount);
+	assert_eq!((allotted(), chain.set(|chain| chain.purse)), (40, 60));
+	assert_eq!(states(&chain, &gives, &book).await, [State::Claimed]);
+	assert_eq!(
+		claim_all(&chain, &gives, &book, true).await,
+		[(Kind::Leaf, 60)]
+	);
+	assert_eq!((allotted(), chain.set(|chain| chain.purse)), (100, 60));
+	assert!(claim_all(&chain, &gives, &book, true).await.is_empty());
 }
 
 #[tokio::test]

@@ -147,7 +147,10 @@ pub(super) async fn survey_within(
 		let Some((root, _)) = facts.settled.get(era) else {
 			continue;
 		};
-		if facts.noted(*era) >= entry.amount() {
+		// What is paid is asked for, too: somebody may have claimed the voucher, and the leaf is there to
+		// restore the allotment. Not when nothing can be claimed any more.
+		let last = era.saturating_add(facts.windows.claim_eras);
+		if facts.now > last && facts.noted(*era) >= entry.amount() {
 			continue;
 		}
 		let proof = async {

@@ -198,6 +198,7 @@ fn settled<T: Config>(
 			leaves: MAX_LEAVES,
 		},
 		claimed: 0,
+		by_voucher: 0,
 		emission: node.sum / 100,
 		cleaned: 0,
 	};
@@ -385,6 +386,12 @@ mod benchmarks {
 		}
 		enter_voucher_claims::<T>();
 		let siblings = settled::<T>(&coordinator, &leaves)?;
+		// Vouchers of others have used up the sum: the reserve owes the levy.
+		Settlements::<T>::mutate(&coordinator, WORKED, |settlement| {
+			if let Some(settlement) = settlement {
+				settlement.by_voucher = settlement.root.node.sum;
+			}
+		});
 		let leaves = BoundedVec::truncate_from(leaves);
 
 		#[extrinsic_call]
@@ -411,6 +418,8 @@ mod benchmarks {
 		};
 		let signature = sign::<T>(&worker, &voucher)?;
 		enter_voucher_claims::<T>();
+		// Settled for less, so that the settlement is written and the reserve owes the levy.
+		settled::<T>(&coordinator, &[placed(0, account("another", 0, 0), 1)])?;
 
 		#[extrinsic_call]
 		_(caller(), worker, voucher, signature);

@@ -271,7 +271,7 @@ pub mod pallet {
 			/// The whole reserve now.
 			balance: Balance,
 		},
-		/// The levies of vouchers that were claimed for want of a settlement were paid and burned.
+		/// The levies of what miners got beyond what was settled were paid and burned.
 		OwedPaid {
 			/// The coordinator.
 			coordinator: AccountId,
@@ -320,10 +320,12 @@ pub mod pallet {
 			era: EraIndex,
 			/// The miner.
 			miner: AccountId,
-			/// The miner's part of the fees.
+			/// What it got of its part of the fees: what it did not have by a voucher.
 			amount: Balance,
 			/// What was issued on top.
 			emission: Balance,
+			/// What it had by a voucher. It is in its allotment again.
+			restored: Balance,
 		},
 		/// A miner was paid by its voucher, out of its allotment.
 		VoucherClaimed {
@@ -399,7 +401,8 @@ pub mod pallet {
 		VoucherUsed,
 		/// The voucher is above what the channel holds. Redeem a lower one, or have the app top it up.
 		VoucherOverdrawn,
-		/// The voucher was not signed by a worker of the coordinator that it names.
+		/// The voucher was not signed by a worker of the coordinator that it names, or by one which the
+		/// coordinator had let go of before the voucher's era. Ask the coordinator for it again.
 		WorkerNotCoordinators,
 		/// The reserve has less that is free: not allotted to miners, nor owed. Fund it, redeem
 		/// vouchers, or lower allotments.
@@ -639,12 +642,13 @@ pub mod pallet {
 
 		/// Claim leaves of a settled era for their miners, with one proof for all of them: by ascending
 		/// index, with the nodes beside their paths from the bottom up and from the left. Each amount
-		/// enters its operator's pool as a reward, with what is issued on top. What is claimed already,
-		/// or what nobody can take, is passed over.
+		/// enters its operator's pool as a reward, with what is issued on top; what of it the miner had by a
+		/// voucher goes back into its allotment instead. What is claimed already, or what nobody can take,
+		/// is passed over.
 		///
 		/// - Origin: any account; the money is the miners' whoever calls.
 		/// - Errors: `SettlementNotFound`, `ClaimTooLate`, `ProofInvalid`, `NothingToClaim`.
-		/// - Events: `LeafClaimed` for each, and `Rewarded` of the staking pallet.
+		/// - Events: `LeafClaimed` for each, `OwedPaid`, and `Rewarded` of the staking pallet.
 		/// - Complexity: for each leaf, the logarithm of the number of leaves.
 		#[pallet::call_index(10)]
 		#[pallet::weight(T::WeightInfo::claim(leaves.len() as u32))]
@@ -661,9 +665,9 @@ pub mod pallet {
 
 		/// Claim a voucher for its miner, out of its allotment: when the era was not settled in time, or
 		/// was settled with less, or the coordinator withholds the proof. What was paid for the era
-		/// already is taken off. `worker` is the key of the coordinator that has signed it. Of an era
-		/// that was not settled the coordinator owes what would have been burned and given to the audit
-		/// fund, and nothing is issued.
+		/// already is taken off. `worker` is the key of the coordinator that has signed it. Of what the
+		/// miners get of an era beyond what was settled the coordinator owes what would have been burned
+		/// and given to the audit fund, and nothing is issued.
 		///
 		/// - Origin: any account; the money is the miner's whoever calls.
 		/// - Errors: `ClaimTooEarly`, `ClaimTooLate`, `WorkerNotCoordinators`, `SignatureInvalid`,

@@ -21,8 +21,8 @@ pub struct Reserve {
 	pub balance: Balance,
 	/// What is allotted to miners.
 	pub allotted: Balance,
-	/// The levies of vouchers that were claimed because no settlement was posted. Taken from what
-	/// becomes free, before anything else.
+	/// The levies of what miners got beyond what was settled. Taken from what becomes free, before
+	/// anything else.
 	pub owed: Balance,
 }
 
@@ -75,6 +75,16 @@ impl Reserve {
 	pub fn pay_allotted(&mut self, amount: Balance, levy: Balance) -> Option<Balance> {
 		self.allotted = self.allotted.checked_sub(amount)?;
 		self.balance = self.balance.checked_sub(amount)?;
+		self.owed = self.owed.saturating_add(levy);
+		Some(self.pay_owed())
+	}
+
+	/// Puts back `amount` that was paid out of allotments and that leaves cover, and owes `levy`; returns
+	/// how much of what is free is to be burned.
+	#[must_use = "what is returned has to be burned"]
+	pub fn restore(&mut self, amount: Balance, levy: Balance) -> Option<Balance> {
+		self.balance = self.balance.checked_add(amount)?;
+		self.allotted = self.allotted.checked_add(amount)?;
 		self.owed = self.owed.saturating_add(levy);
 		Some(self.pay_owed())
 	}

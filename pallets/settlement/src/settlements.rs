@@ -49,6 +49,7 @@ impl<T: Config> Pallet<T> {
 		let settlement = Settlement {
 			root,
 			claimed: 0,
+			by_voucher: 0,
 			emission: split.miner_emission,
 			cleaned: 0,
 		};
@@ -83,61 +84,104 @@ impl<T: Config> Pallet<T> {
 	) -> DispatchResult {
 		let mut settlement = Self::open_settlement(&coordinator, era)?;
 		Self::ensure_proven(&coordinator, era, &settlement, leaves, siblings)?;
-		let mut claimed = false;
+		let beyond = settlement.beyond();
+		let (mut claimed, mut restored) = (false, 0);
 		for placed in leaves {
 			// What nobody can take is left as it was, for later.
 			let done =
 				with_storage_layer(|| Self::claim_leaf(&coordinator, era, &mut settlement, placed));
-			claimed |= done.unwrap_or(false);
+			if let Ok(Some(covered)) = done {
+				claimed = true;
+				restored = covered.saturating_add(restored);
+			}
 		}
 		ensure!(claimed, Error::<T>::NothingToClaim);
+		let levy = Self::levy_beyond(beyond, &settlement)?;
 		Settlements::<T>::insert(&coordinator, era, settlement);
+		if restored > 0 || levy > 0 {
+			Self::change_reserve(&coordinator, |reserve| {
+				reserve
+					.restore(restored, levy)
+					.ok_or(Error::<T>::AmountTooLarge)
+			})?;
+		}
 		Ok(())
 	}
 
-	/// Pays one leaf, less what its miner got for the era by a voucher. Whether anything was paid.
+	/// What is owed for what miners got beyond what was settled, if it was `before` until now.
+	pub(crate) fn levy_beyond(
+		before: Balance,
+		settlement: &Settlement,
+	) -> Result<Balance, Error<T>> {
+		match settlement.beyond().saturating_sub(before) {
+			0 => Ok(0),
+			more => Self::levy_on(more),
+		}
+	}
+
+	/// What would have been burned of a fee, and given to the audit fund, of which so much is the miners'
+	/// part.
+	pub(crate) fn levy_on(amount: Balance) -> Result<Balance, Error<T>> {
+		let split = Split::of_miners_part(amount, &SplitParameters::<T>::get());
+		Ok(split.ok_or(Error::<T>::AmountTooLarge)?.levy())
+	}
+
+	/// Pays one leaf. What its miner got for the era by a voucher goes back into the allotment that it
+	/// came out of, so that it makes no difference which of the two comes first: or a coordinator could
+	/// use up what backs later eras by claiming the voucher of one that it has settled. Returns how much
+	/// goes back; `None` where there was nothing to do.
 	fn claim_leaf(
 		coordinator: &AccountId,
 		era: EraIndex,
 		settlement: &mut Settlement,
 		placed: &PlacedLeaf,
-	) -> Result<bool, DispatchError> {
+	) -> Result<Option<Balance>, DispatchError> {
 		if !Self::mark_claimed(coordinator, era, placed.index) {
-			return Ok(false);
+			return Ok(None);
 		}
 		let miner = &placed.leaf.miner;
 		let mut allotment = Allotments::<T>::get(coordinator, miner);
 		let before = allotment
 			.as_ref()
 			.map_or(0, |allotment| allotment.paid_for(era));
-		let due = placed.leaf.amount.saturating_sub(before);
-		if due == 0 {
-			return Ok(false);
+		let amount = placed.leaf.amount;
+		if amount == 0 {
+			return Ok(None);
 		}
+		let covered = amount.min(before);
+		let due = amount.saturating_sub(covered);
 		let claimed = settlement
 			.claimed
-			.checked_add(due)
+			.checked_add(amount)
 			.filter(|claimed| *claimed <= settlement.root.node.sum)
 			.ok_or(Error::<T>::AmountTooLarge)?;
-		let emission = emission_part(settlement.emission, due, settlement.root.node.sum);
+		let emission = emission_part(settlement.emission, amount, settlement.root.node.sum);
 		let issued = Self::pay_operator(miner, Self::take_out(due)?, emission)
 			.map_err(|_| Error::<T>::PayoutRefused)?;
 		if let Some(allotment) = &mut allotment {
-			let open = Self::windows().first_open(T::Operators::era());
-			allotment
-				.note_paid(era, due, open)
+			if due > 0 {
+				let open = Self::windows().first_open(T::Operators::era());
+				allotment
+					.note_paid(era, due, open)
+					.ok_or(Error::<T>::AmountTooLarge)?;
+			}
+			allotment.amount = allotment
+				.amount
+				.checked_add(covered)
 				.ok_or(Error::<T>::AmountTooLarge)?;
 			Allotments::<T>::insert(coordinator, miner, allotment);
 		}
 		settlement.claimed = claimed;
+		settlement.by_voucher = settlement.by_voucher.saturating_sub(covered);
 		Self::deposit_event(Event::LeafClaimed {
 			coordinator: coordinator.clone(),
 			era,
 			miner: miner.clone(),
 			amount: due,
 			emission: issued,
+			restored: covered,
 		});
-		Ok(true)
+		Ok(Some(covered))
 	}
 
 	/// Marks a leaf as claimed; whether it was not.

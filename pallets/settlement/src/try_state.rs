@@ -152,6 +152,10 @@ impl<T: Config> Pallet<T> {
 				"5: more was claimed than was settled"
 			);
 			invariant!(
+				settlement.by_voucher == 0 || Self::windows().is_past_posting(era, now),
+				"5: vouchers were claimed before their time"
+			);
+			invariant!(
 				settlement.cleaned < settlement.chunks()
 					&& (settlement.cleaned == 0 || Self::windows().is_past_claiming(era, now)),
 				"5: a settlement is cleaned that is open"

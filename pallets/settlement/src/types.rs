@@ -49,6 +49,8 @@ pub struct Settlement {
 	pub root: Root,
 	/// How much of the sum was claimed.
 	pub claimed: Balance,
+	/// What miners got by vouchers, out of their allotments, that no claimed leaf covers.
+	pub by_voucher: Balance,
 	/// What is issued on top if all of it is claimed by operators.
 	pub emission: Balance,
 	/// How many chunks of marks were removed after the era's time.
@@ -59,6 +61,13 @@ impl Settlement {
 	/// What is not claimed.
 	pub fn unclaimed(&self) -> Balance {
 		self.root.node.sum.saturating_sub(self.claimed)
+	}
+
+	/// How much more miners got than the sum, of which the fee has paid the levy.
+	pub fn beyond(&self) -> Balance {
+		self.claimed
+			.saturating_add(self.by_voucher)
+			.saturating_sub(self.root.node.sum)
 	}
 
 	/// How many chunks the marks of its leaves take.

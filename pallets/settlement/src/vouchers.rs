@@ -12,7 +12,7 @@ use frame_support::pallet_prelude::*;
 use pallet_cuckoo_staking::OperatorAccess;
 use sp_io::hashing::blake2_256;
 
-use crate::{split::Split, Allotments, Config, Error, Event, Pallet, Settlements, SplitParameters};
+use crate::{Allotments, Config, Error, Event, Pallet, Settlements};
 
 /// Keeps the names of offences apart from hashes of anything else.
 const SHORT: &str = "cuckoo/offence/short-settlement/1";
@@ -46,13 +46,16 @@ impl<T: Config> Pallet<T> {
 		ensure!(due > 0, Error::<T>::VoucherUsed);
 		let amount = due.min(allotment.amount);
 		ensure!(amount > 0, Error::<T>::AllotmentEmpty);
-		// A settlement has paid its levy, on the miners' whole part.
-		let levy = if Settlements::<T>::contains_key(coordinator, era) {
-			0
-		} else {
-			Split::of_miners_part(amount, &SplitParameters::<T>::get())
-				.ok_or(Error::<T>::AmountTooLarge)?
-				.levy()
+		// A settlement has paid the levy on its sum, and on no more.
+		let levy = match Settlements::<T>::get(coordinator, era) {
+			Some(mut settlement) => {
+				let beyond = settlement.beyond();
+				settlement.by_voucher = settlement.by_voucher.saturating_add(amount);
+				let levy = Self::levy_beyond(beyond, &settlement)?;
+				Settlements::<T>::insert(coordinator, era, settlement);
+				levy
+			},
+			None => Self::levy_on(amount)?,
 		};
 		allotment.amount -= amount;
 		allotment
@@ -108,14 +111,15 @@ impl<T: Config> Pallet<T> {
 		T::Operators::report_offence(&coordinator, Role::Coordinator, era, reporter, proof)
 	}
 
-	/// Refuses a voucher that no worker of the coordinator in it has signed.
+	/// Refuses a voucher that no worker of the coordinator in it has signed, or one that it had let go of
+	/// by then.
 	fn ensure_coordinators(
 		worker: &WorkerId,
 		voucher: &MinerVoucher,
 		signature: &WorkerSignature,
 	) -> DispatchResult {
 		ensure!(
-			T::Operators::worker_owner(worker).as_ref() == Some(&voucher.coordinator),
+			T::Operators::worker_owner(worker, voucher.era).as_ref() == Some(&voucher.coordinator),
 			Error::<T>::WorkerNotCoordinators
 		);
 		Self::ensure_signed_by(worker, voucher, signature)

@@ -19,8 +19,9 @@ pub trait OperatorAccess {
 	/// Whether the operator is active.
 	fn is_active(account: &AccountId) -> bool;
 
-	/// Whose worker a key is, or was as long as what it signed is attributable.
-	fn worker_owner(worker: &WorkerId) -> Option<AccountId>;
+	/// Whose voucher of `era` it is that a key has signed: its owner's, or its former owner's unless it had
+	/// let go of the key by then.
+	fn worker_owner(worker: &WorkerId, era: EraIndex) -> Option<AccountId>;
 
 	/// An offence that the caller has checked the proof of, committed in this role: suspends the
 	/// operator and queues a slash, as for evidence of a worker. `proof` names it, and counts once.
@@ -50,8 +51,10 @@ impl<T: Config> OperatorAccess for Pallet<T> {
 		Operators::<T>::get(account).is_some_and(|record| record.is_active())
 	}
 
-	fn worker_owner(worker: &WorkerId) -> Option<AccountId> {
-		WorkerOwners::<T>::get(worker).map(|owner| owner.operator)
+	fn worker_owner(worker: &WorkerId, era: EraIndex) -> Option<AccountId> {
+		WorkerOwners::<T>::get(worker)
+			.filter(|owner| owner.answers_in(era))
+			.map(|owner| owner.operator)
 	}
 
 	fn report_offence(

@@ -40,7 +40,7 @@ use crate::{
 	pool::{Generation, Shares},
 	rewards::RewardSink,
 	types::{
-		Amount, EraStartedAt, IntroductionInput, Offence, Slash, SlashId, UnbondingChunk,
+		Amount, EraStartedAt, IntroductionInput, Moment, Offence, Slash, SlashId, UnbondingChunk,
 		WorkerOwner, MAX_PROOFS, MAX_RECOUNT, MAX_RELEASED_WORKERS,
 	},
 	AuthoredBlocks, Call, Config, CurrentEra, Held, Introductions, Offences, Operators, Pallet,
@@ -220,7 +220,11 @@ fn release_workers<T: Config>(operator: &AccountId, count: u32) {
 	for worker in &workers {
 		let owner = WorkerOwner {
 			operator: operator.clone(),
-			released: Some(LONG_AGO),
+			since: 0,
+			released: Some(Moment {
+				era: LONG_AGO,
+				block: 0,
+			}),
 		};
 		WorkerOwners::<T>::insert(worker, owner);
 	}
@@ -264,13 +268,14 @@ fn chunks_elsewhere<T: Config>(owner: &AccountId, count: u32) {
 }
 
 /// In how many eras an operator can have offences on record: what evidence reaches from the oldest
-/// moment at which a slash was queued that waits still. Those that are older and wait no more go when
-/// the next is queued, and nothing else makes the list longer.
+/// moment at which a slash was queued that waits still, and as many from before the operator came back
+/// the last time, which are one with those of their time as long as they can be proven. What is older
+/// and waits no more goes when the next is queued, and nothing else makes the list longer.
 fn offence_eras<T: Config>() -> u32 {
-	T::EvidenceEras::get() + T::SlashDeferEras::get() + 1
+	2 * (T::EvidenceEras::get() + T::SlashDeferEras::get() + 1)
 }
 
-/// Fills an operator's list of offences up to this era. None waits.
+/// Fills an operator's list of offences up to this era. None waits, and it has come back since.
 fn put_offences<T: Config>(operator: &AccountId) {
 	let proofs: Vec<H256> = (0..MAX_PROOFS)
 		.map(|number| H256::repeat_byte(number as u8))
@@ -279,7 +284,9 @@ fn put_offences<T: Config>(operator: &AccountId) {
 		.map(|era| Offence {
 			era,
 			applied: Perbill::from_percent(1),
+			counted: Perbill::from_percent(1),
 			pending: None,
+			returned: Some(NOW),
 			proofs: BoundedVec::truncate_from(proofs.clone()),
 		})
 		.collect();
@@ -315,7 +322,9 @@ fn put_slash<T: Config>(
 		}
 		let mut offence = Offence::none(era);
 		offence.applied = Perbill::from_percent(1);
+		offence.counted = fraction;
 		offence.pending = Some(id);
+		offence.returned = Some(NOW);
 		let proofs = (1..MAX_PROOFS).map(|number| H256::repeat_byte(number as u8));
 		offence.proofs = BoundedVec::truncate_from(proofs.collect());
 		offences.force_push(offence);

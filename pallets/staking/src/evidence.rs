@@ -58,8 +58,8 @@ pub enum Evidence {
 pub struct Proven {
 	/// Names the offence: the same for every proof of it.
 	pub id: H256,
-	/// The keys that signed the two messages.
-	pub workers: [WorkerId; 2],
+	/// The keys that signed the two messages, each with the block that its message names.
+	pub signers: [(WorkerId, BlockNumber); 2],
 	/// The operator that the messages name as their owner.
 	pub operator: AccountId,
 	/// The role in which the offence was committed: the operator may have another by now.
@@ -91,7 +91,7 @@ impl Evidence {
 					&& second.is_by(genesis_hash, &worker);
 				proves.then(|| Proven {
 					id: blake2_256(&(RESULTS, worker, name).encode()).into(),
-					workers: [worker; 2],
+					signers: [(worker, assignment.block_number); 2],
 					operator: assignment.miner.clone(),
 					role: Role::Miner,
 					block: assignment.block_number,
@@ -115,7 +115,10 @@ impl Evidence {
 					&& second.is_by(genesis_hash, &workers[1]);
 				proves.then(|| Proven {
 					id: blake2_256(&(ASSIGNMENTS, attempt(one)).encode()).into(),
-					workers: *workers,
+					signers: [
+						(workers[0], one.block_number),
+						(workers[1], two.block_number),
+					],
 					operator: one.coordinator.clone(),
 					role: Role::Coordinator,
 					// The later: a coordinator cannot make its offence old by naming an old block.

@@ -44,7 +44,7 @@ pub use rewards::RewardSink;
 pub use sessions::{SessionAccess, SessionOf};
 pub use types::{
 	default_role_params, Amount, Commission, DescendingStake, EraStartedAt, Introduction,
-	IntroductionInput, Offence, Operator, RoleTotals, Slash, SlashId, SlashQueueBounds,
+	IntroductionInput, Moment, Offence, Operator, RoleTotals, Slash, SlashId, SlashQueueBounds,
 	UnbondingChunk, WorkerOwner, MAX_ERAS, MAX_PROOFS, MAX_RECOUNT, MAX_RELEASED_WORKERS,
 };
 pub use weights::WeightInfo;
@@ -664,8 +664,8 @@ pub mod pallet {
 		/// This evidence was used before, or as many proofs for this operator and era as are remembered.
 		/// A proof counts once, whatever became of its slash.
 		EvidenceUsed,
-		/// An offence as large was proven for this operator and era before. One era is punished once,
-		/// by its largest offence.
+		/// An offence as large was proven for this operator, of this era or of one before it. Until the
+		/// operator is back in service all of them are punished once, by the largest.
 		OffenceAlreadyCounted,
 		/// No slash with this number waits. Look up the pending slashes.
 		SlashNotFound,
@@ -674,6 +674,15 @@ pub mod pallet {
 		/// The parameters cannot be used: a minimum below the smallest vote, an inflation above a
 		/// half, no seat, or more seats or a higher floor than the constant maxValidators.
 		ParamsInvalid,
+		/// The pool has so few shares that more than a millionth of the amount would be lost by
+		/// rounding. Use a larger amount, or choose another operator; the operator itself can retire,
+		/// empty the pool and register again.
+		SharesTooDear,
+		/// The messages name a block that is still to come. Report them when it is there.
+		EvidenceFromFuture,
+		/// A message is from a time at which its key was not the operator's worker: before it was bound,
+		/// or after it was let go of. The operator does not answer for it.
+		WorkerNotBound,
 	}
 
 	impl<T> From<PoolError> for Error<T> {
@@ -683,6 +692,7 @@ pub mod pallet {
 				PoolError::Overflow => Error::AmountTooLarge,
 				PoolError::TooLarge => Error::PositionTooSmall,
 				PoolError::Worthless => Error::PoolWorthless,
+				PoolError::TooDear => Error::SharesTooDear,
 				PoolError::Empty => Error::PoolEmpty,
 			}
 		}
@@ -810,7 +820,8 @@ pub mod pallet {
 		/// Put more of your own stake into your pool.
 		///
 		/// - Origin: the operator's account.
-		/// - Errors: `OperatorNotFound`, `OperatorRetired`, `BalanceTooLow`, `AmountTooSmall`.
+		/// - Errors: `OperatorNotFound`, `OperatorRetired`, `BalanceTooLow`, `AmountTooSmall`,
+		///   `SharesTooDear`.
 		/// - Events: `Staked`; `OperatorActivated` when the stake is enough.
 		/// - Complexity: constant.
 		#[pallet::call_index(4)]
@@ -877,7 +888,7 @@ pub mod pallet {
 		///
 		/// - Origin: any account but the operator's.
 		/// - Errors: `SelfVoteNotAllowed`, `VoteTooSmall`, `OperatorNotFound`, `OperatorRetired`,
-		///   `OperatorSuspended`, `BalanceTooLow`.
+		///   `OperatorSuspended`, `BalanceTooLow`, `SharesTooDear`.
 		/// - Events: `Voted`.
 		/// - Complexity: constant, whatever the number of voters.
 		#[pallet::call_index(8)]
@@ -910,7 +921,7 @@ pub mod pallet {
 		///
 		/// - Origin: the account whose stake it is.
 		/// - Errors: `OperatorNotFound`, `OperatorRetired`, `OperatorSuspended`, `NothingToRebond`,
-		///   `PositionTooSmall`, `VoteTooSmall`.
+		///   `PositionTooSmall`, `VoteTooSmall`, `SharesTooDear`.
 		/// - Events: `Rebonded`.
 		/// - Complexity: linear in the account's unbonding chunks, at most `MaxUnbondingChunks`.
 		#[pallet::call_index(10)]
@@ -939,8 +950,8 @@ pub mod pallet {
 		/// no fee.
 		///
 		/// - Origin: any account.
-		/// - Errors: `EvidenceInvalid`, `EvidenceTooOld`, `EvidenceUsed`,
-		///   `OffenceAlreadyCounted`, `OperatorNotFound`.
+		/// - Errors: `EvidenceInvalid`, `EvidenceTooOld`, `EvidenceFromFuture`, `EvidenceUsed`,
+		///   `WorkerNotBound`, `OffenceAlreadyCounted`, `OperatorNotFound`.
 		/// - Events: `SlashQueued`; `OperatorSuspended` and `OperatorDeactivated` the first time.
 		/// - Complexity: two signatures; linear in the eras with offences of the operator.
 		#[pallet::call_index(12)]

@@ -36,6 +36,9 @@ impl<T: Config> Pallet<T> {
 			ensure!(emptied, Error::<T>::OperatorAlreadyExists);
 			// A new record would not be suspended.
 			ensure!(!Self::has_pending_slash(account), Error::<T>::SlashPending);
+			if former.is_suspended() {
+				Self::end_offences(account);
+			}
 			RoleMembers::<T>::remove(former.role, account);
 			Operators::<T>::remove(account);
 		}
@@ -207,6 +210,9 @@ impl<T: Config> Pallet<T> {
 			},
 			None => Self::bind_worker(&account, worker)?,
 		}
+		if record.is_suspended() {
+			Self::end_offences(&account);
+		}
 		Self::change_stake(&account, |record, _| {
 			record.worker = Some(worker);
 			record.retired = None;
@@ -358,14 +364,20 @@ impl<T: Config> Pallet<T> {
 
 	/// Makes a key the operator's worker.
 	pub(crate) fn bind_worker(account: &AccountId, worker: WorkerId) -> DispatchResult {
-		let now = CurrentEra::<T>::get();
+		let now = Self::moment();
+		let mut since = now.block;
 		Self::forget_old_workers(account);
 		if let Some(owner) = WorkerOwners::<T>::get(worker) {
 			let released = owner.released.ok_or(Error::<T>::WorkerAlreadyExists)?;
-			ensure!(
-				owner.operator == *account || Self::is_past(released, now),
-				Error::<T>::WorkerAlreadyExists
-			);
+			if owner.operator == *account {
+				// It answers for all that the key has signed since it had it first.
+				since = owner.since;
+			} else {
+				ensure!(
+					Self::is_past(released.era, now.era),
+					Error::<T>::WorkerAlreadyExists
+				);
+			}
 			ReleasedWorkers::<T>::mutate(&owner.operator, |workers| {
 				workers.retain(|released| *released != worker)
 			});
@@ -380,6 +392,7 @@ impl<T: Config> Pallet<T> {
 			worker,
 			WorkerOwner {
 				operator: account.clone(),
+				since,
 				released: None,
 			},
 		);
@@ -397,14 +410,11 @@ impl<T: Config> Pallet<T> {
 	/// Lets go of the operator's worker. The key stays on record, and out of others' reach, for the
 	/// unbonding time.
 	pub(crate) fn release_worker(account: &AccountId, worker: WorkerId) -> DispatchResult {
-		let now = CurrentEra::<T>::get();
-		WorkerOwners::<T>::insert(
-			worker,
-			WorkerOwner {
-				operator: account.clone(),
-				released: Some(now),
-			},
-		);
+		WorkerOwners::<T>::mutate(worker, |owner| {
+			if let Some(owner) = owner {
+				owner.released = Some(Self::moment());
+			}
+		});
 		ReleasedWorkers::<T>::try_mutate(account, |workers| workers.try_push(worker))
 			.map_err(|_| Error::<T>::MaxReleasedWorkersExceeded)?;
 		Ok(())
@@ -417,7 +427,7 @@ impl<T: Config> Pallet<T> {
 			workers.retain(|worker| {
 				let kept = WorkerOwners::<T>::get(worker)
 					.and_then(|owner| owner.released)
-					.is_some_and(|released| !Self::is_past(released, now));
+					.is_some_and(|released| !Self::is_past(released.era, now));
 				if !kept {
 					WorkerOwners::<T>::remove(worker);
 				}

@@ -24,6 +24,9 @@ pub type Generation = u32;
 /// How many shares may be worth one unit before a pool is worth nothing: see [`Pool::is_spent`].
 const LOWEST_RATE_INVERSE: u128 = 1_000_000_000;
 
+/// The part of an amount that may be lost where it is put in: one in so many. See [`Pool::join_whole`].
+const LOST_PART_INVERSE: u128 = 1_000_000;
+
 /// Parts of a pool. Not an amount of CUC: what one is worth is the pool's rate.
 #[derive(
 	Clone,
@@ -73,6 +76,8 @@ pub enum PoolError {
 	TooLarge,
 	/// The pool has shares but no value, so that there is no rate to buy at.
 	Worthless,
+	/// A share is so dear that too much of the amount would be rounded away.
+	TooDear,
 	/// The pool has no shares: nobody is there who could be paid.
 	Empty,
 }
@@ -117,6 +122,21 @@ impl Pool {
 		let value = self.value.checked_add(amount).ok_or(PoolError::Overflow)?;
 		self.shares = self.shares.checked_add(shares).ok_or(PoolError::Overflow)?;
 		self.value = value;
+		Ok(shares)
+	}
+
+	/// As [`Pool::join`], for an amount that somebody wants back: refused where a millionth of it would
+	/// be lost by the rounding. A pool of which nearly all shares were sold and that earned much
+	/// afterwards has a few very dear ones; what a vote there does not buy a share for would be the
+	/// others'.
+	pub fn join_whole(&mut self, amount: Balance) -> Result<Shares, PoolError> {
+		let mut joined = *self;
+		let shares = joined.join(amount)?;
+		let lost = amount.saturating_sub(joined.worth(shares));
+		if lost > amount / LOST_PART_INVERSE {
+			return Err(PoolError::TooDear);
+		}
+		*self = joined;
 		Ok(shares)
 	}
 

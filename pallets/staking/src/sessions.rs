@@ -10,7 +10,7 @@ use sp_staking::{offence::OffenceSeverity, SessionIndex};
 
 use crate::{
 	election::{elect, Seats},
-	types::EraStartedAt,
+	types::{EraStartedAt, Moment},
 	ByStake, Config, CurrentEra, Event, Pallet, RecentEras, ValidatorParameters,
 };
 
@@ -51,6 +51,14 @@ impl<T: Config> Pallet<T> {
 	/// The block now.
 	pub(crate) fn block_number() -> BlockNumber {
 		frame_system::Pallet::<T>::block_number().saturated_into()
+	}
+
+	/// The era and the block now.
+	pub(crate) fn moment() -> Moment {
+		Moment {
+			era: CurrentEra::<T>::get(),
+			block: Self::block_number(),
+		}
 	}
 
 	/// Begins the next era when the present one has had its sessions.

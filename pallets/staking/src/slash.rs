@@ -13,7 +13,7 @@
 //!
 //! There is no storage here.
 
-use alloc::vec::Vec;
+use alloc::{collections::BTreeMap, vec::Vec};
 use cuckoo_primitives::{Balance, EraIndex};
 use sp_runtime::{traits::Saturating, PerThing, Perbill};
 
@@ -63,15 +63,20 @@ impl Reach {
 			})
 	}
 
-	/// Takes so much that `fraction` of what was there before the first slash for this offence is
-	/// gone, `already` of it having been taken; returns how much that is. Of two offences in one era
-	/// the larger counts, not their sum.
-	pub fn slash(&mut self, fraction: Perbill, already: Perbill) -> Result<Taken, PoolError> {
+	/// Takes so much that `fraction` of what was there before the first slash is gone, and returns how
+	/// much that is. `before` are the slashes that were applied already and count as one with this, by
+	/// the eras of their offences: of what they reached only what this one is larger by is taken. Of
+	/// several offences the largest counts, not their sum.
+	pub fn slash(
+		&mut self,
+		fraction: Perbill,
+		before: &[(EraIndex, Perbill)],
+	) -> Result<Taken, PoolError> {
 		// A stream that is the operator's alone is its own loss like its shares.
 		if self.own == self.stake.pool.shares {
 			self.stake.release_all()?;
 		}
-		let target = self.target(fraction, already)?;
+		let target = self.target(fraction, before)?;
 		let mut own = take_own(&mut self.stake.pool, &mut self.own, target)?;
 		for leaving in &mut self.leaving {
 			own += take_own(&mut leaving.pool, &mut leaving.own, target - own)?;
@@ -82,14 +87,41 @@ impl Reach {
 	}
 
 	/// How much is to be taken: of what is left of `1 - already`, the part that makes it
-	/// `1 - fraction`.
-	fn target(&self, fraction: Perbill, already: Perbill) -> Result<Balance, PoolError> {
-		let more = fraction.saturating_sub(already).deconstruct();
-		let left = already.left_from_one().deconstruct();
-		if more == 0 || left == 0 {
-			return Ok(0);
+	/// `1 - fraction`, where `already` is the largest slash before that reached it.
+	fn target(
+		&self,
+		fraction: Perbill,
+		before: &[(EraIndex, Perbill)],
+	) -> Result<Balance, PoolError> {
+		let reached = |left_in: Option<EraIndex>| {
+			before
+				.iter()
+				.filter(|(era, _)| left_in.is_none_or(|left_in| *era <= left_in))
+				.map(|(_, applied)| *applied)
+				.max()
+				.unwrap_or_default()
+		};
+		let leaving = self
+			.leaving
+			.iter()
+			.map(|leaving| (reached(Some(leaving.era)), leaving.pool.value));
+		// Added up first: a slash of all at once is rounded once.
+		let mut reach = BTreeMap::<Perbill, Balance>::new();
+		for (already, value) in leaving.chain([(reached(None), self.stake.total())]) {
+			let sum = reach.entry(already).or_default();
+			*sum = sum.saturating_add(value);
 		}
-		mul_div(self.total(), more.into(), left.into(), Round::Down)
+		reach
+			.into_iter()
+			.try_fold(0, |target: Balance, (already, value)| {
+				let more = fraction.saturating_sub(already).deconstruct();
+				let left = already.left_from_one().deconstruct();
+				if more == 0 || left == 0 {
+					return Ok(target);
+				}
+				let part = mul_div(value, more.into(), left.into(), Round::Down)?;
+				target.checked_add(part).ok_or(PoolError::Overflow)
+			})
 	}
 
 	/// Takes `amount` from everything in reach in proportion.

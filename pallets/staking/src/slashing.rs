@@ -1,8 +1,10 @@
 //! Offences and slashes: what is proven suspends at once, what is slashed waits until governance has
 //! had time to look.
 //!
-//! An operator's offences of one era count once, by the largest of them. So an operator has at most
-//! one slash waiting for an era, and the queue is bounded by what evidence can reach.
+//! An operator's offences count once, by the largest of them, until it has been slashed and is back in
+//! service. An offence of an earlier era than those that were counted has its own slash, which takes
+//! only what the others did not reach: stake that left before them. So an operator has at most one slash
+//! waiting for an era, and the queue is bounded by what evidence can reach.
 
 use alloc::vec::Vec;
 use cuckoo_primitives::{AccountId, Balance, EraIndex, H256};
@@ -39,21 +41,29 @@ impl<T: Config> Pallet<T> {
 		let proven = evidence
 			.check(&Self::genesis_hash())
 			.ok_or(Error::<T>::EvidenceInvalid)?;
-		// Whose keys they were: a key that was let go of stays its former owner's while offences count.
-		for worker in proven.workers {
+		ensure!(
+			proven.block <= Self::block_number(),
+			Error::<T>::EvidenceFromFuture
+		);
+		// Whose keys they were: a key that was let go of stays its former owner's while offences count,
+		// for what it signed before. By the later block it must have been bound: naming an old one in
+		// one of two assignments is no way out.
+		for (worker, block) in proven.signers {
 			let owner = WorkerOwners::<T>::get(worker).ok_or(Error::<T>::EvidenceTooOld)?;
 			ensure!(
 				owner.operator == proven.operator,
 				Error::<T>::EvidenceInvalid
+			);
+			ensure!(
+				owner.since <= proven.block && owner.answers_at(block),
+				Error::<T>::WorkerNotBound
 			);
 		}
 		ensure!(
 			Operators::<T>::contains_key(&proven.operator),
 			Error::<T>::OperatorNotFound
 		);
-		// Nobody signs in the future: what claims to be from there is from now.
-		let block = proven.block.min(Self::block_number());
-		let era = Self::era_of_block(block).ok_or(Error::<T>::EvidenceTooOld)?;
+		let era = Self::era_of_block(proven.block).ok_or(Error::<T>::EvidenceTooOld)?;
 		let fraction = Self::role_params(proven.role).offence_fraction;
 		Self::queue_slash(
 			&proven.operator,
@@ -64,7 +74,8 @@ impl<T: Config> Pallet<T> {
 		)
 	}
 
-	/// Suspends an operator and queues a slash, unless one as large is waiting or applied for the era.
+	/// Suspends an operator and queues a slash, unless one as large is waiting or applied that has all in
+	/// its reach.
 	pub(crate) fn queue_slash(
 		operator: &AccountId,
 		era: EraIndex,
@@ -76,14 +87,42 @@ impl<T: Config> Pallet<T> {
 		ensure!(Self::is_reportable(era, now), Error::<T>::EvidenceTooOld);
 		let due = now.saturating_add(T::SlashDeferEras::get());
 		let slash = Offences::<T>::try_mutate(operator, |offences| {
+			let waiting = offences.iter().filter(|offence| offence.pending.is_some());
+			let oldest = waiting.map(|offence| offence.era).min();
 			offences.retain(|offence| {
-				offence.pending.is_some() || Self::is_reportable(offence.era, now)
+				oldest.is_some_and(|waiting| offence.is_one_with(waiting))
+					|| Self::still_counts(offence, now)
 			});
+			let one: Vec<&Offence> = offences
+				.iter()
+				.filter(|offence| offence.is_one_with(era))
+				.collect();
+			// One of an earlier era has all in its reach that this would have.
+			let counted = one
+				.iter()
+				.filter(|offence| offence.era <= era)
+				.map(|offence| offence.counted)
+				.max();
+			ensure!(
+				fraction > counted.unwrap_or_default(),
+				Error::<T>::OffenceAlreadyCounted
+			);
+			let returned = one.iter().filter_map(|offence| offence.returned).min();
+			// A proof counts once, whichever era it was counted for, also after its slash was cancelled or
+			// the fraction was raised.
+			if let Some(id) = evidence {
+				let used = offences.iter().any(|offence| offence.proofs.contains(&id));
+				ensure!(!used, Error::<T>::EvidenceUsed);
+			}
 			let index = match offences.iter().position(|offence| offence.era == era) {
 				Some(index) => index,
 				None => {
+					let offence = Offence {
+						returned,
+						..Offence::none(era)
+					};
 					offences
-						.try_push(Offence::none(era))
+						.try_push(offence)
 						.map_err(|_| Error::<T>::OffenceAlreadyCounted)?;
 					offences.len() - 1
 				},
@@ -91,12 +130,7 @@ impl<T: Config> Pallet<T> {
 			let offence = offences
 				.get_mut(index)
 				.ok_or(Error::<T>::OffenceAlreadyCounted)?;
-			let waiting = offence.pending.and_then(Slashes::<T>::get);
-			let counted = waiting.map_or(offence.applied, |slash| slash.fraction);
-			ensure!(fraction > counted, Error::<T>::OffenceAlreadyCounted);
-			// A proof counts once, also after its slash was cancelled or the fraction was raised.
 			if let Some(id) = evidence {
-				ensure!(!offence.proofs.contains(&id), Error::<T>::EvidenceUsed);
 				offence
 					.proofs
 					.try_push(id)
@@ -111,6 +145,7 @@ impl<T: Config> Pallet<T> {
 				Ok::<_, Error<T>>(id)
 			})?;
 			offence.pending = Some(id);
+			offence.counted = fraction;
 			let slash = Slash {
 				operator: operator.clone(),
 				era,
@@ -123,7 +158,8 @@ impl<T: Config> Pallet<T> {
 			Ok::<_, DispatchError>(id)
 		})?;
 		Self::change_stake(operator, |record, _| {
-			if record.suspended.replace(now).is_none() {
+			if record.suspended.is_none() {
+				record.suspended = Some(now);
 				Self::deposit_event(Event::OperatorSuspended {
 					operator: operator.clone(),
 					role: record.role,
@@ -143,11 +179,12 @@ impl<T: Config> Pallet<T> {
 	}
 
 	/// Takes a slash out of the queue for good. The operator is no longer suspended, unless another
-	/// slash waits.
+	/// slash waits, or was applied before.
 	pub(crate) fn do_cancel(id: SlashId) -> DispatchResult {
 		let slash = Slashes::<T>::take(id).ok_or(Error::<T>::SlashNotFound)?;
 		Self::close_offence(&slash, id, false);
-		if !Self::has_pending_slash(&slash.operator) {
+		let suspends = |offence: &Offence| offence.pending.is_some() || offence.is_being_served();
+		if !Offences::<T>::get(&slash.operator).iter().any(suspends) {
 			Self::change_stake(&slash.operator, |record, _| {
 				record.suspended = None;
 				Ok(())
@@ -194,11 +231,12 @@ impl<T: Config> Pallet<T> {
 
 	/// Takes the slash from everything in its reach and pays its reporter.
 	fn apply(id: SlashId, slash: &Slash) -> DispatchResult {
-		let already = Offences::<T>::get(&slash.operator)
+		let before: Vec<(EraIndex, Perbill)> = Offences::<T>::get(&slash.operator)
 			.iter()
-			.find(|offence| offence.pending == Some(id))
-			.map_or(Perbill::zero(), |offence| offence.applied);
-		let taken = Self::slash_reach(&slash.operator, slash.era, slash.fraction, already)?;
+			.filter(|offence| offence.is_one_with(slash.era))
+			.map(|offence| (offence.era, offence.applied))
+			.collect();
+		let taken = Self::slash_reach(&slash.operator, slash.era, slash.fraction, &before)?;
 		Self::close_offence(slash, id, true);
 		let reporter_reward = Self::pay_slash(taken, slash.reporter.as_ref())?;
 		Self::deposit_event(Event::Slashed {
@@ -222,6 +260,7 @@ impl<T: Config> Pallet<T> {
 				if applied {
 					offence.applied = offence.applied.max(slash.fraction);
 				}
+				offence.counted = offence.applied;
 			}
 		});
 	}
@@ -231,7 +270,7 @@ impl<T: Config> Pallet<T> {
 		operator: &AccountId,
 		era: EraIndex,
 		fraction: Perbill,
-		already: Perbill,
+		before: &[(EraIndex, Perbill)],
 	) -> Result<Taken, DispatchError> {
 		Self::change_stake(operator, |_, stake| {
 			let own = Positions::<T>::get(operator, operator).unwrap_or_default();
@@ -240,7 +279,7 @@ impl<T: Config> Pallet<T> {
 				own: own.shares_in(&stake.pool),
 				leaving: Self::leaving_since(operator, era),
 			};
-			let taken = reach.slash(fraction, already).map_err(Error::<T>::from)?;
+			let taken = reach.slash(fraction, before).map_err(Error::<T>::from)?;
 			*stake = reach.stake;
 			let own = Position {
 				shares: reach.own,
@@ -338,6 +377,30 @@ impl<T: Config> Pallet<T> {
 			.any(|offence| offence.pending.is_some() && offence.era <= era)
 	}
 
+	/// The operator is back in service: what it did up to now is one, and what it does from now on another.
+	pub(crate) fn end_offences(operator: &AccountId) {
+		let now = CurrentEra::<T>::get();
+		Offences::<T>::mutate(operator, |offences| {
+			for offence in offences
+				.iter_mut()
+				.filter(|offence| offence.is_being_served())
+			{
+				offence.returned = Some(now);
+			}
+		});
+	}
+
+	/// Whether anything hangs on an offence: its slash waits, or one of its era can still be proven, or
+	/// one that would be one with it. (Another thing is a slash that waits for one that is.)
+	fn still_counts(offence: &Offence, now: EraIndex) -> bool {
+		let last = match offence.returned {
+			Some(returned) => returned.saturating_sub(1).max(offence.era),
+			None if offence.is_being_served() => now,
+			None => offence.era,
+		};
+		offence.pending.is_some() || Self::is_reportable(last, now)
+	}
+
 	/// Whether an offence of `era` still counts when it is proven `now`.
 	pub(crate) fn is_reportable(era: EraIndex, now: EraIndex) -> bool {
 		era <= now && now - era <= T::EvidenceEras::get()
@@ -357,13 +420,16 @@ impl<T: Config, Identification> OnOffenceHandler<AccountId, (AccountId, Identifi
 		for (details, fraction) in offenders.iter().zip(fractions) {
 			let (validator, _) = &details.offender;
 			let fraction = least.max(*fraction);
-			T::Session::report_offence(validator, fraction);
 			if let Some(era) = Self::era_of_session(session) {
 				// Refused when it is too old, or when one as large is there already: nothing to do.
 				let reporter = details.reporters.first().cloned();
 				let _ = with_storage_layer(|| {
 					Self::queue_slash(validator, era, fraction, reporter, None)
 				});
+			}
+			// One that was slashed for it and is back in service is not disabled for it again.
+			if Operators::<T>::get(validator).is_none_or(|record| record.is_suspended()) {
+				T::Session::report_offence(validator, fraction);
 			}
 		}
 		let count = u32::try_from(offenders.len()).unwrap_or(u32::MAX);

@@ -220,10 +220,14 @@ impl<T: Config> Pallet<T> {
 				"5: a worker let go of is not on its owner's list"
 			);
 			invariant!(
-				owner
-					.released
-					.is_none_or(|era| era <= CurrentEra::<T>::get()),
-				"5: a worker is let go of in the future"
+				owner.released.is_none_or(|released| {
+					released.era <= CurrentEra::<T>::get() && owner.since <= released.block
+				}),
+				"5: a worker is let go of in the future, or before it was bound"
+			);
+			invariant!(
+				owner.since <= Self::block_number(),
+				"5: a worker is bound in the future"
 			);
 		}
 		for (operator, workers) in ReleasedWorkers::<T>::iter() {
@@ -330,12 +334,22 @@ impl<T: Config> Pallet<T> {
 				"10: an era is twice on an operator's record"
 			);
 			for offence in offences {
-				let Some(id) = offence.pending else { continue };
+				let Some(id) = offence.pending else {
+					invariant!(
+						offence.counted == offence.applied,
+						"10: an offence counts with another part than was taken or waits"
+					);
+					continue;
+				};
 				let slash = Slashes::<T>::get(id)
 					.ok_or(TryRuntimeError::Other("10: an offence waits for no slash"))?;
 				invariant!(
 					slash.fraction > offence.applied,
 					"10: a slash takes no more than was taken"
+				);
+				invariant!(
+					slash.fraction == offence.counted,
+					"10: an offence counts with another part than was taken or waits"
 				);
 				invariant!(
 					slash.evidence.is_none_or(|id| offence.proofs.contains(&id)),

@@ -2,7 +2,9 @@
 
 use alloc::vec::Vec;
 use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
-use cuckoo_primitives::{AccountId, Balance, BlockNumber, EraIndex, Role, WorkerId, H256};
+use cuckoo_primitives::{
+	signing::MAX_BLOCKS_AHEAD, AccountId, Balance, BlockNumber, EraIndex, Role, WorkerId, H256,
+};
 use frame_support::pallet_prelude::*;
 use pallet_cuckoo_staking_runtime_api::RoleParams;
 use scale_info::TypeInfo;
@@ -162,13 +164,42 @@ impl Commission {
 	}
 }
 
-/// Whose worker a key is or was.
+/// A time on the chain. Assignments name a block, vouchers an era.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Encode, Decode, MaxEncodedLen, TypeInfo)]
+pub struct Moment {
+	/// The era.
+	pub era: EraIndex,
+	/// The block.
+	pub block: BlockNumber,
+}
+
+/// Whose worker a key is or was, and from when until when: what it signs for another time is not the
+/// operator's, so that a key which was stolen and replaced incriminates nobody any more.
 #[derive(Clone, PartialEq, Eq, Debug, Encode, Decode, MaxEncodedLen, TypeInfo)]
 pub struct WorkerOwner {
 	/// The operator.
 	pub operator: AccountId,
-	/// The era in which the operator let go of it; `None` while it is in use.
-	pub released: Option<EraIndex>,
+	/// The block in which the operator bound it; the first time, if it took it back since.
+	pub since: BlockNumber,
+	/// When the operator let go of it; `None` while it is in use.
+	pub released: Option<Moment>,
+}
+
+impl WorkerOwner {
+	/// Whether the operator answers for an assignment that names `block`. A miner takes one of which the
+	/// block is a little ahead, so that letting go of the key meanwhile is no way out.
+	pub fn answers_at(&self, block: BlockNumber) -> bool {
+		self.released
+			.is_none_or(|released| block <= released.block.saturating_add(MAX_BLOCKS_AHEAD))
+	}
+
+	/// Whether the operator answers for a voucher of `era`. A miner takes those of the eras beside the
+	/// present one, too: of an era's turn not everybody hears at once. Those of eras before the key was
+	/// bound count: a coordinator signs them again when a miner asks for them.
+	pub fn answers_in(&self, era: EraIndex) -> bool {
+		self.released
+			.is_none_or(|released| era <= released.era.saturating_add(1))
+	}
 }
 
 /// A role's parameters until governance says otherwise.
@@ -230,14 +261,23 @@ pub struct SlashQueueBounds {
 }
 
 /// An operator's offences in one era, as far as they count: the largest only.
+///
+/// Those of several eras are one as well, until the operator has been slashed and is back in service: a
+/// key that was stolen can sign for many eras at once. Of stake that one slash has reached another takes
+/// only what it is larger by; an earlier era counts for what left before the later one, and for nothing
+/// else.
 #[derive(Clone, PartialEq, Eq, Debug, Encode, Decode, MaxEncodedLen, TypeInfo)]
 pub struct Offence {
 	/// The era.
 	pub era: EraIndex,
 	/// The part that has been taken.
 	pub applied: Perbill,
+	/// The part that counts: of the slash that waits, or what has been taken.
+	pub counted: Perbill,
 	/// The slash that waits for this era.
 	pub pending: Option<SlashId>,
+	/// The era in which the operator came back into service after it was punished; `None` until then.
+	pub returned: Option<EraIndex>,
 	/// The proofs that were used. They cannot be used again, whatever became of their slashes.
 	pub proofs: BoundedVec<H256, ConstU32<MAX_PROOFS>>,
 }
@@ -248,9 +288,21 @@ impl Offence {
 		Offence {
 			era,
 			applied: Perbill::zero(),
+			counted: Perbill::zero(),
 			pending: None,
+			returned: None,
 			proofs: BoundedVec::new(),
 		}
+	}
+
+	/// Whether an offence of `era` counts as one with this: it is from before the operator came back.
+	pub fn is_one_with(&self, era: EraIndex) -> bool {
+		self.returned.is_none_or(|returned| era < returned)
+	}
+
+	/// Whether the operator has been slashed for it and has not come back since.
+	pub fn is_being_served(&self) -> bool {
+		!self.applied.is_zero() && self.returned.is_none()
 	}
 }
 

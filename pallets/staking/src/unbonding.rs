@@ -73,7 +73,7 @@ impl<T: Config> Pallet<T> {
 		let (rebonded, position, total_stake) = Self::change_stake(&operator, |record, stake| {
 			Self::ensure_takes_stake(record)?;
 			let rebonded = Self::take_back(&account, &operator, amount)?;
-			let bought = stake.pool.join(rebonded).map_err(Error::<T>::from)?;
+			let bought = stake.pool.join_whole(rebonded).map_err(Error::<T>::from)?;
 			let position = Self::add_shares(&account, &operator, &stake.pool, bought)?;
 			ensure!(position >= T::MinVote::get(), Error::<T>::VoteTooSmall);
 			Ok((rebonded, position, stake.pool.value))

@@ -64,7 +64,7 @@ impl<T: Config> Pallet<T> {
 		stake: &mut Stake,
 		amount: Balance,
 	) -> Result<Balance, DispatchError> {
-		let bought = stake.pool.join(amount).map_err(Error::<T>::from)?;
+		let bought = stake.pool.join_whole(amount).map_err(Error::<T>::from)?;
 		Self::take_in(account, amount)?;
 		Self::add_shares(account, operator, &stake.pool, bought)
 	}

@@ -14,6 +14,9 @@
 //! | date | 2026-11-22 |
 //! | processor | AMD EPYC |
 //! | steps, repeats | 50, 20 |
+//!
+//! Raised by hand since, until they are measured anew: letting go of a worker reads its record, coming
+//! back into service writes the offences, and there may be twice as many of those.
 
 use core::marker::PhantomData;
 use frame_support::{
@@ -96,7 +99,7 @@ impl<T: frame_system::Config> WeightInfo for SubstrateWeight<T> {
 	// Storage: `Staking::Pools` (r:1 w:1)
 	// Proof: `Staking::Pools` (`max_values`: None, `max_size`: Some(84), added: 2559, mode: `MaxEncodedLen`)
 	// Storage: `Staking::Offences` (r:1 w:0)
-	// Proof: `Staking::Offences` (`max_values`: None, `max_size`: Some(34610), added: 37085, mode: `MaxEncodedLen`)
+	// Proof: `Staking::Offences` (`max_values`: None, `max_size`: Some(35762), added: 38237, mode: `MaxEncodedLen`)
 	// Storage: `System::BlockHash` (r:1 w:0)
 	// Proof: `System::BlockHash` (`max_values`: None, `max_size`: Some(44), added: 2519, mode: `MaxEncodedLen`)
 	// Storage: `Staking::WorkerNonces` (r:1 w:1)
@@ -104,7 +107,7 @@ impl<T: frame_system::Config> WeightInfo for SubstrateWeight<T> {
 	// Storage: `Staking::ReleasedWorkers` (r:2 w:2)
 	// Proof: `Staking::ReleasedWorkers` (`max_values`: None, `max_size`: Some(561), added: 3036, mode: `MaxEncodedLen`)
 	// Storage: `Staking::WorkerOwners` (r:17 w:17)
-	// Proof: `Staking::WorkerOwners` (`max_values`: None, `max_size`: Some(85), added: 2560, mode: `MaxEncodedLen`)
+	// Proof: `Staking::WorkerOwners` (`max_values`: None, `max_size`: Some(93), added: 2568, mode: `MaxEncodedLen`)
 	// Storage: `Staking::Streams` (r:1 w:0)
 	// Proof: `Staking::Streams` (`max_values`: None, `max_size`: Some(72), added: 2547, mode: `MaxEncodedLen`)
 	// Storage: `Staking::Positions` (r:1 w:1)
@@ -120,9 +123,9 @@ impl<T: frame_system::Config> WeightInfo for SubstrateWeight<T> {
 		//  measured:  `11789`
 		//  estimated: `44510`
 		// Shortest run: 310_181_000 picoseconds.
-		Weight::from_parts(334_016_000, 44_510)
+		Weight::from_parts(354_016_000, 44_646)
 			.saturating_add(T::DbWeight::get().reads(26))
-			.saturating_add(T::DbWeight::get().writes(27))
+			.saturating_add(T::DbWeight::get().writes(28))
 	}
 
 	// Storage: `Staking::Operators` (r:1 w:1)
@@ -134,14 +137,14 @@ impl<T: frame_system::Config> WeightInfo for SubstrateWeight<T> {
 	// Storage: `Staking::ReleasedWorkers` (r:2 w:2)
 	// Proof: `Staking::ReleasedWorkers` (`max_values`: None, `max_size`: Some(561), added: 3036, mode: `MaxEncodedLen`)
 	// Storage: `Staking::WorkerOwners` (r:16 w:17)
-	// Proof: `Staking::WorkerOwners` (`max_values`: None, `max_size`: Some(85), added: 2560, mode: `MaxEncodedLen`)
+	// Proof: `Staking::WorkerOwners` (`max_values`: None, `max_size`: Some(93), added: 2568, mode: `MaxEncodedLen`)
 	fn set_worker() -> Weight {
 		// Proof size in bytes:
 		//  measured:  `3845`
 		//  estimated: `41950`
 		// Shortest run: 198_064_000 picoseconds.
-		Weight::from_parts(216_221_000, 41_950)
-			.saturating_add(T::DbWeight::get().reads(21))
+		Weight::from_parts(221_221_000, 44_646)
+			.saturating_add(T::DbWeight::get().reads(22))
 			.saturating_add(T::DbWeight::get().writes(21))
 	}
 
@@ -226,21 +229,21 @@ impl<T: frame_system::Config> WeightInfo for SubstrateWeight<T> {
 	// Storage: `Staking::ByStake` (r:0 w:1)
 	// Proof: `Staking::ByStake` (`max_values`: None, `max_size`: Some(49), added: 2524, mode: `MaxEncodedLen`)
 	// Storage: `Staking::WorkerOwners` (r:0 w:1)
-	// Proof: `Staking::WorkerOwners` (`max_values`: None, `max_size`: Some(85), added: 2560, mode: `MaxEncodedLen`)
+	// Proof: `Staking::WorkerOwners` (`max_values`: None, `max_size`: Some(93), added: 2568, mode: `MaxEncodedLen`)
 	fn retire() -> Weight {
 		// Proof size in bytes:
 		//  measured:  `1271`
 		//  estimated: `4026`
 		// Shortest run: 53_630_000 picoseconds.
-		Weight::from_parts(56_744_000, 4_026)
-			.saturating_add(T::DbWeight::get().reads(4))
+		Weight::from_parts(61_744_000, 4_026)
+			.saturating_add(T::DbWeight::get().reads(5))
 			.saturating_add(T::DbWeight::get().writes(6))
 	}
 
 	// Storage: `Staking::Operators` (r:1 w:1)
 	// Proof: `Staking::Operators` (`max_values`: None, `max_size`: Some(138), added: 2613, mode: `MaxEncodedLen`)
 	// Storage: `Staking::Offences` (r:1 w:0)
-	// Proof: `Staking::Offences` (`max_values`: None, `max_size`: Some(34610), added: 37085, mode: `MaxEncodedLen`)
+	// Proof: `Staking::Offences` (`max_values`: None, `max_size`: Some(35762), added: 38237, mode: `MaxEncodedLen`)
 	// Storage: `System::BlockHash` (r:1 w:0)
 	// Proof: `System::BlockHash` (`max_values`: None, `max_size`: Some(44), added: 2519, mode: `MaxEncodedLen`)
 	// Storage: `Staking::WorkerNonces` (r:1 w:1)
@@ -248,7 +251,7 @@ impl<T: frame_system::Config> WeightInfo for SubstrateWeight<T> {
 	// Storage: `Staking::ReleasedWorkers` (r:2 w:2)
 	// Proof: `Staking::ReleasedWorkers` (`max_values`: None, `max_size`: Some(561), added: 3036, mode: `MaxEncodedLen`)
 	// Storage: `Staking::WorkerOwners` (r:17 w:17)
-	// Proof: `Staking::WorkerOwners` (`max_values`: None, `max_size`: Some(85), added: 2560, mode: `MaxEncodedLen`)
+	// Proof: `Staking::WorkerOwners` (`max_values`: None, `max_size`: Some(93), added: 2568, mode: `MaxEncodedLen`)
 	// Storage: `Staking::Pools` (r:1 w:1)
 	// Proof: `Staking::Pools` (`max_values`: None, `max_size`: Some(84), added: 2559, mode: `MaxEncodedLen`)
 	// Storage: `Staking::Streams` (r:1 w:1)
@@ -262,9 +265,9 @@ impl<T: frame_system::Config> WeightInfo for SubstrateWeight<T> {
 		//  measured:  `11845`
 		//  estimated: `44510`
 		// Shortest run: 245_064_000 picoseconds.
-		Weight::from_parts(258_604_000, 44_510)
-			.saturating_add(T::DbWeight::get().reads(26))
-			.saturating_add(T::DbWeight::get().writes(24))
+		Weight::from_parts(283_604_000, 47_214)
+			.saturating_add(T::DbWeight::get().reads(27))
+			.saturating_add(T::DbWeight::get().writes(25))
 	}
 
 	// Storage: `Staking::Operators` (r:1 w:1)
@@ -343,7 +346,7 @@ impl<T: frame_system::Config> WeightInfo for SubstrateWeight<T> {
 	// Storage: `Staking::Unbonding` (r:1 w:1)
 	// Proof: `Staking::Unbonding` (`max_values`: None, `max_size`: Some(3634), added: 6109, mode: `MaxEncodedLen`)
 	// Storage: `Staking::Offences` (r:64 w:0)
-	// Proof: `Staking::Offences` (`max_values`: None, `max_size`: Some(34610), added: 37085, mode: `MaxEncodedLen`)
+	// Proof: `Staking::Offences` (`max_values`: None, `max_size`: Some(35762), added: 38237, mode: `MaxEncodedLen`)
 	// Storage: `Staking::UnbondingPools` (r:64 w:64)
 	// Proof: `Staking::UnbondingPools` (`max_values`: None, `max_size`: Some(96), added: 2571, mode: `MaxEncodedLen`)
 	fn withdraw(c: u32) -> Weight {
@@ -353,24 +356,24 @@ impl<T: frame_system::Config> WeightInfo for SubstrateWeight<T> {
 		// Shortest run: 83_373_000 picoseconds.
 		Weight::from_parts(61_466_542, 7_099)
 			// Standard error: 61_192
-			.saturating_add(Weight::from_parts(19_568_427, 0).saturating_mul(c.into()))
+			.saturating_add(Weight::from_parts(29_568_427, 0).saturating_mul(c.into()))
 			.saturating_add(T::DbWeight::get().reads(1))
 			.saturating_add(T::DbWeight::get().reads(2).saturating_mul(c.into()))
 			.saturating_add(T::DbWeight::get().writes(1))
 			.saturating_add(T::DbWeight::get().writes(1).saturating_mul(c.into()))
-			.saturating_add(Weight::from_parts(0, 37_085).saturating_mul(c.into()))
+			.saturating_add(Weight::from_parts(0, 38_237).saturating_mul(c.into()))
 	}
 
 	// Storage: `System::BlockHash` (r:1 w:0)
 	// Proof: `System::BlockHash` (`max_values`: None, `max_size`: Some(44), added: 2519, mode: `MaxEncodedLen`)
 	// Storage: `Staking::WorkerOwners` (r:2 w:0)
-	// Proof: `Staking::WorkerOwners` (`max_values`: None, `max_size`: Some(85), added: 2560, mode: `MaxEncodedLen`)
+	// Proof: `Staking::WorkerOwners` (`max_values`: None, `max_size`: Some(93), added: 2568, mode: `MaxEncodedLen`)
 	// Storage: `Staking::Operators` (r:1 w:1)
 	// Proof: `Staking::Operators` (`max_values`: None, `max_size`: Some(138), added: 2613, mode: `MaxEncodedLen`)
 	// Storage: `Staking::RecentEras` (r:1 w:0)
 	// Proof: `Staking::RecentEras` (`max_values`: Some(1), `max_size`: Some(1538), added: 2033, mode: `MaxEncodedLen`)
 	// Storage: `Staking::Offences` (r:1 w:1)
-	// Proof: `Staking::Offences` (`max_values`: None, `max_size`: Some(34610), added: 37085, mode: `MaxEncodedLen`)
+	// Proof: `Staking::Offences` (`max_values`: None, `max_size`: Some(35762), added: 38237, mode: `MaxEncodedLen`)
 	// Storage: `Staking::Slashes` (r:1 w:2)
 	// Proof: `Staking::Slashes` (`max_values`: None, `max_size`: Some(122), added: 2597, mode: `MaxEncodedLen`)
 	// Storage: `Staking::SlashQueue` (r:1 w:1)
@@ -386,7 +389,7 @@ impl<T: frame_system::Config> WeightInfo for SubstrateWeight<T> {
 		//  measured:  `8599`
 		//  estimated: `38075`
 		// Shortest run: 235_459_000 picoseconds.
-		Weight::from_parts(263_571_000, 38_075)
+		Weight::from_parts(313_571_000, 39_227)
 			.saturating_add(T::DbWeight::get().reads(10))
 			.saturating_add(T::DbWeight::get().writes(8))
 	}
@@ -394,7 +397,7 @@ impl<T: frame_system::Config> WeightInfo for SubstrateWeight<T> {
 	// Storage: `Staking::Slashes` (r:1 w:1)
 	// Proof: `Staking::Slashes` (`max_values`: None, `max_size`: Some(122), added: 2597, mode: `MaxEncodedLen`)
 	// Storage: `Staking::Offences` (r:1 w:1)
-	// Proof: `Staking::Offences` (`max_values`: None, `max_size`: Some(34610), added: 37085, mode: `MaxEncodedLen`)
+	// Proof: `Staking::Offences` (`max_values`: None, `max_size`: Some(35762), added: 38237, mode: `MaxEncodedLen`)
 	// Storage: `Staking::Operators` (r:1 w:1)
 	// Proof: `Staking::Operators` (`max_values`: None, `max_size`: Some(138), added: 2613, mode: `MaxEncodedLen`)
 	// Storage: `Staking::Pools` (r:1 w:1)
@@ -410,7 +413,7 @@ impl<T: frame_system::Config> WeightInfo for SubstrateWeight<T> {
 		//  measured:  `8215`
 		//  estimated: `38075`
 		// Shortest run: 106_839_000 picoseconds.
-		Weight::from_parts(111_035_000, 38_075)
+		Weight::from_parts(151_035_000, 39_227)
 			.saturating_add(T::DbWeight::get().reads(6))
 			.saturating_add(T::DbWeight::get().writes(6))
 	}
@@ -420,7 +423,7 @@ impl<T: frame_system::Config> WeightInfo for SubstrateWeight<T> {
 	// Storage: `Staking::Slashes` (r:4 w:4)
 	// Proof: `Staking::Slashes` (`max_values`: None, `max_size`: Some(122), added: 2597, mode: `MaxEncodedLen`)
 	// Storage: `Staking::Offences` (r:4 w:4)
-	// Proof: `Staking::Offences` (`max_values`: None, `max_size`: Some(34610), added: 37085, mode: `MaxEncodedLen`)
+	// Proof: `Staking::Offences` (`max_values`: None, `max_size`: Some(35762), added: 38237, mode: `MaxEncodedLen`)
 	// Storage: `Staking::Operators` (r:4 w:4)
 	// Proof: `Staking::Operators` (`max_values`: None, `max_size`: Some(138), added: 2613, mode: `MaxEncodedLen`)
 	// Storage: `Staking::Pools` (r:4 w:4)
@@ -442,12 +445,12 @@ impl<T: frame_system::Config> WeightInfo for SubstrateWeight<T> {
 		// Shortest run: 378_432_000 picoseconds.
 		Weight::from_parts(16_269_137, 1_493)
 			// Standard error: 723_366
-			.saturating_add(Weight::from_parts(377_757_697, 0).saturating_mul(s.into()))
+			.saturating_add(Weight::from_parts(427_757_697, 0).saturating_mul(s.into()))
 			.saturating_add(T::DbWeight::get().reads(1))
 			.saturating_add(T::DbWeight::get().reads(36).saturating_mul(s.into()))
 			.saturating_add(T::DbWeight::get().writes(1))
 			.saturating_add(T::DbWeight::get().writes(36).saturating_mul(s.into()))
-			.saturating_add(Weight::from_parts(0, 71_988).saturating_mul(s.into()))
+			.saturating_add(Weight::from_parts(0, 73_140).saturating_mul(s.into()))
 	}
 
 	// Storage: `Staking::RoleParameters` (r:0 w:1)
@@ -523,14 +526,14 @@ impl WeightInfo for () {
 	}
 
 	fn register() -> Weight {
-		Weight::from_parts(334_016_000, 44_510)
+		Weight::from_parts(354_016_000, 44_646)
 			.saturating_add(RocksDbWeight::get().reads(26))
-			.saturating_add(RocksDbWeight::get().writes(27))
+			.saturating_add(RocksDbWeight::get().writes(28))
 	}
 
 	fn set_worker() -> Weight {
-		Weight::from_parts(216_221_000, 41_950)
-			.saturating_add(RocksDbWeight::get().reads(21))
+		Weight::from_parts(221_221_000, 44_646)
+			.saturating_add(RocksDbWeight::get().reads(22))
 			.saturating_add(RocksDbWeight::get().writes(21))
 	}
 
@@ -559,15 +562,15 @@ impl WeightInfo for () {
 	}
 
 	fn retire() -> Weight {
-		Weight::from_parts(56_744_000, 4_026)
-			.saturating_add(RocksDbWeight::get().reads(4))
+		Weight::from_parts(61_744_000, 4_026)
+			.saturating_add(RocksDbWeight::get().reads(5))
 			.saturating_add(RocksDbWeight::get().writes(6))
 	}
 
 	fn reactivate() -> Weight {
-		Weight::from_parts(258_604_000, 44_510)
-			.saturating_add(RocksDbWeight::get().reads(26))
-			.saturating_add(RocksDbWeight::get().writes(24))
+		Weight::from_parts(283_604_000, 47_214)
+			.saturating_add(RocksDbWeight::get().reads(27))
+			.saturating_add(RocksDbWeight::get().writes(25))
 	}
 
 	fn vote() -> Weight {
@@ -594,34 +597,34 @@ impl WeightInfo for () {
 
 	fn withdraw(c: u32) -> Weight {
 		Weight::from_parts(61_466_542, 7_099)
-			.saturating_add(Weight::from_parts(19_568_427, 0).saturating_mul(c.into()))
+			.saturating_add(Weight::from_parts(29_568_427, 0).saturating_mul(c.into()))
 			.saturating_add(RocksDbWeight::get().reads(1))
 			.saturating_add(RocksDbWeight::get().reads(2).saturating_mul(c.into()))
 			.saturating_add(RocksDbWeight::get().writes(1))
 			.saturating_add(RocksDbWeight::get().writes(1).saturating_mul(c.into()))
-			.saturating_add(Weight::from_parts(0, 37_085).saturating_mul(c.into()))
+			.saturating_add(Weight::from_parts(0, 38_237).saturating_mul(c.into()))
 	}
 
 	fn report_equivocation() -> Weight {
-		Weight::from_parts(263_571_000, 38_075)
+		Weight::from_parts(313_571_000, 39_227)
 			.saturating_add(RocksDbWeight::get().reads(10))
 			.saturating_add(RocksDbWeight::get().writes(8))
 	}
 
 	fn cancel_slash() -> Weight {
-		Weight::from_parts(111_035_000, 38_075)
+		Weight::from_parts(151_035_000, 39_227)
 			.saturating_add(RocksDbWeight::get().reads(6))
 			.saturating_add(RocksDbWeight::get().writes(6))
 	}
 
 	fn apply_slashes(s: u32) -> Weight {
 		Weight::from_parts(16_269_137, 1_493)
-			.saturating_add(Weight::from_parts(377_757_697, 0).saturating_mul(s.into()))
+			.saturating_add(Weight::from_parts(427_757_697, 0).saturating_mul(s.into()))
 			.saturating_add(RocksDbWeight::get().reads(1))
 			.saturating_add(RocksDbWeight::get().reads(36).saturating_mul(s.into()))
 			.saturating_add(RocksDbWeight::get().writes(1))
 			.saturating_add(RocksDbWeight::get().writes(36).saturating_mul(s.into()))
-			.saturating_add(Weight::from_parts(0, 71_988).saturating_mul(s.into()))
+			.saturating_add(Weight::from_parts(0, 73_140).saturating_mul(s.into()))
 	}
 
 	fn set_role_params() -> Weight {

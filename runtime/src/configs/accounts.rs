@@ -40,23 +40,46 @@ pub enum ProxyType {
 	/// Everything.
 	#[default]
 	Any,
-	/// Everything but moving the principal's funds to others.
+	/// Everything but moving the principal's funds to others: neither transfers, nor channels, whose
+	/// money goes to whom their key signs for, nor reserves and roots.
 	NonTransfer,
 	/// Staking: register, stake, vote, retire, and a validator's session keys. What is withdrawn
 	/// returns to the principal, and so does a reporter's reward.
 	Staking,
 	/// Rejecting what other proxies announced.
 	CancelProxy,
-	/// Settlement: channels, reserve, allotments, roots, claims. What is withdrawn returns to the
-	/// principal; a root moves what is free in the reserve to those it names.
+	/// Settlement: allotments, roots, claims, and taking out of channels and the reserve. What is withdrawn
+	/// returns to the principal; a root moves what is free in the reserve to those it names, and nothing
+	/// more: putting the principal's own money into the reserve or into a channel is the principal's.
 	Settlement,
+}
+
+/// Whether a call puts the signer's own money where others can get it: into a channel, or a reserve.
+fn puts_in(call: &RuntimeCall) -> bool {
+	use pallet_cuckoo_settlement::Call;
+	matches!(
+		call,
+		RuntimeCall::Settlement(
+			Call::open_channel { .. } | Call::top_up { .. } | Call::fund_reserve { .. }
+		)
+	)
+}
+
+/// Whether a call gives others what is free in the signer's reserve.
+fn settles(call: &RuntimeCall) -> bool {
+	use pallet_cuckoo_settlement::Call;
+	matches!(call, RuntimeCall::Settlement(Call::settle_era { .. }))
 }
 
 impl InstanceFilter<RuntimeCall> for ProxyType {
 	fn filter(&self, call: &RuntimeCall) -> bool {
 		match self {
 			Self::Any => true,
-			Self::NonTransfer => !matches!(call, RuntimeCall::Balances(_) | RuntimeCall::Sudo(_)),
+			Self::NonTransfer => {
+				!matches!(call, RuntimeCall::Balances(_) | RuntimeCall::Sudo(_))
+					&& !puts_in(call)
+					&& !settles(call)
+			},
 			// Batches are let through because their inner calls are filtered again.
 			Self::Staking => {
 				matches!(
@@ -66,6 +89,7 @@ impl InstanceFilter<RuntimeCall> for ProxyType {
 			},
 			Self::Settlement => {
 				matches!(call, RuntimeCall::Settlement(_) | RuntimeCall::Utility(_))
+					&& !puts_in(call)
 			},
 			Self::CancelProxy => {
 				matches!(
@@ -81,6 +105,8 @@ impl InstanceFilter<RuntimeCall> for ProxyType {
 			(one, two) if one == two => true,
 			(Self::Any, _) => true,
 			(_, Self::Any) => false,
+			// It posts no roots.
+			(Self::NonTransfer, Self::Settlement) => false,
 			(Self::NonTransfer, _) => true,
 			_ => false,
 		}

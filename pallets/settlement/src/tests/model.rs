@@ -39,10 +39,16 @@ pub struct Settlement {
 	pub owed: Vec<(u8, Balance)>,
 	pub marked: BTreeSet<usize>,
 	pub claimed: Balance,
+	pub by_voucher: Balance,
 	pub emission: Balance,
 }
 
 impl Settlement {
+	/// What miners got beyond what was settled.
+	fn beyond(&self) -> Balance {
+		(self.claimed + self.by_voucher).saturating_sub(self.total())
+	}
+
 	pub fn total(&self) -> Balance {
 		self.owed.iter().map(|(_, amount)| amount).sum()
 	}
@@ -106,6 +112,12 @@ impl Model {
 	fn fee(&self, miners: Balance) -> Balance {
 		let part = Balance::from(self.params.miner.deconstruct());
 		(miners * 1_000_000_000).div_ceil(part)
+	}
+
+	/// What is owed for so much that miners got beyond what was settled.
+	fn levy(&self, more: Balance) -> Balance {
+		let fee = self.fee(more);
+		fee - more - part(fee, self.params.coordinator)
 	}
 
 	pub fn open(&mut self, app: u8, coordinator: u8, amount: Balance) -> Done {
@@ -250,6 +262,7 @@ impl Model {
 			owed: owed.to_vec(),
 			marked: BTreeSet::new(),
 			claimed: 0,
+			by_voucher: 0,
 			emission: part(fee, self.params.miner_emission),
 		};
 		self.settlements.insert((coordinator, era), settlement);
@@ -259,36 +272,44 @@ impl Model {
 	pub fn claim(&mut self, coordinator: u8, era: EraIndex, indices: &[usize]) -> Done {
 		require(self.era <= era + CLAIM_ERAS)?;
 		let now = self.era;
-		let settlement = self.settlements.get_mut(&(coordinator, era))?;
+		let mut settlement = self.settlements.get(&(coordinator, era))?.clone();
 		require(!indices.is_empty() && indices.iter().all(|i| *i < settlement.owed.len()))?;
-		let (mut any, total) = (false, settlement.total());
+		let (mut any, mut restored) = (false, 0);
+		let (beyond, total) = (settlement.beyond(), settlement.total());
 		for index in indices {
-			if settlement.marked.contains(index) {
+			if !settlement.marked.insert(*index) {
 				continue;
 			}
 			let (miner, amount) = settlement.owed[*index];
-			let allotment = self.allotments.get_mut(&(coordinator, miner));
+			let mut allotment = self.allotments.get_mut(&(coordinator, miner));
 			let before = allotment
 				.as_ref()
 				.and_then(|a| a.paid.get(&era).copied())
 				.unwrap_or(0);
-			let due = amount.saturating_sub(before);
-			if due == 0 {
-				// Marked by the pallet only if the call goes through; it makes no difference.
-				settlement.marked.insert(*index);
-				continue;
-			}
-			settlement.marked.insert(*index);
-			settlement.claimed += due;
-			let issued = settlement.emission * due / total;
-			*self.pools.get_mut(&miner)? += due + issued;
+			// The miner has this by a voucher: it goes back to where that took it from.
+			let covered = amount.min(before);
+			restored += covered;
+			settlement.claimed += amount;
+			settlement.by_voucher -= covered;
+			let issued = settlement.emission * amount / total;
+			*self.pools.get_mut(&miner)? += amount - covered + issued;
 			self.issuance += issued;
-			if let Some(allotment) = allotment {
-				allotment.paid.retain(|paid, _| paid + CLAIM_ERAS >= now);
-				*allotment.paid.entry(era).or_default() += due;
+			if let Some(allotment) = &mut allotment {
+				allotment.amount += covered;
+				if amount > covered {
+					allotment.paid.retain(|paid, _| paid + CLAIM_ERAS >= now);
+					*allotment.paid.entry(era).or_default() += amount - covered;
+				}
 			}
 			any = true;
 		}
+		let levy = self.levy(settlement.beyond() - beyond);
+		self.settlements.insert((coordinator, era), settlement);
+		let reserve = self.reserves.entry(coordinator).or_default();
+		reserve.balance += restored;
+		reserve.allotted += restored;
+		reserve.owed += levy;
+		self.settle_owed(coordinator);
 		require(any)
 	}
 
@@ -301,7 +322,6 @@ impl Model {
 	) -> Done {
 		require(self.era > era + POST_ERAS && self.era <= era + CLAIM_ERAS)?;
 		let now = self.era;
-		let settled = self.settlements.contains_key(&(coordinator, era));
 		let allotment = self.allotments.get_mut(&(coordinator, miner))?;
 		require(allotment.since <= era)?;
 		let before = allotment.paid.get(&era).copied().unwrap_or(0);
@@ -311,12 +331,15 @@ impl Model {
 		allotment.amount -= amount;
 		allotment.paid.retain(|paid, _| paid + CLAIM_ERAS >= now);
 		*allotment.paid.entry(era).or_default() += amount;
-		let fee = self.fee(amount);
-		let levy = if settled {
-			0
-		} else {
-			fee - amount - part(fee, self.params.coordinator)
+		let more = match self.settlements.get_mut(&(coordinator, era)) {
+			Some(settlement) => {
+				let beyond = settlement.beyond();
+				settlement.by_voucher += amount;
+				settlement.beyond() - beyond
+			},
+			None => amount,
 		};
+		let levy = self.levy(more);
 		let reserve = self.reserves.get_mut(&coordinator)?;
 		reserve.balance -= amount;
 		reserve.allotted -= amount;
@@ -335,6 +358,9 @@ impl Model {
 			.find(|(who, _)| *who == miner)
 			.map_or(0, |(_, amount)| *amount);
 		require(signed > posted)?;
+		// One of this era or of an earlier one has all in its reach.
+		let mut before = self.reported.iter();
+		require(!before.any(|(who, other)| *who == coordinator && *other <= era))?;
 		require(self.reported.insert((coordinator, era)))
 	}
 

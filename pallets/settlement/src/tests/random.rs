@@ -367,6 +367,7 @@ fn compare(model: &Model) {
 	for ((coordinator, era), expected) in &model.settlements {
 		let present = Settlements::<Test>::get(account(*coordinator), era).expect("it is settled");
 		assert_eq!(present.claimed, expected.claimed);
+		assert_eq!(present.by_voucher, expected.by_voucher);
 		assert_eq!(present.root.node.sum, expected.total());
 	}
 	// No more values than there are things.

@@ -41,6 +41,7 @@ fn a_fee_is_split_and_claims_enter_pools() {
 				miner: account(MINER),
 				amount: 30 * CUC,
 				emission: 2 * CUC,
+				restored: 0,
 			}
 			.into(),
 		);

@@ -167,6 +167,34 @@ fn it_can_be_proven_as_long_as_the_era_is_open() {
 	});
 }
 
+/// With a coordinator's stolen key vouchers can be signed for every era that is open. It costs what one
+/// settlement that is short costs.
+#[test]
+fn short_settlements_of_many_eras_are_slashed_once() {
+	run(|| {
+		back(COORDINATOR, 10_000 * CUC, MINER, 80 * CUC);
+		let mut trees = Vec::new();
+		for era in 0..CLAIM_ERAS {
+			pass_eras(1);
+			trees.push(settle(COORDINATOR, era, &[(MINER, 30 * CUC)]));
+		}
+		let stake = pool(COORDINATOR);
+		// The latest first: the other way round all but the first are refused.
+		for (era, tree) in trees.iter().enumerate().rev() {
+			assert_ok!(report(
+				MINER,
+				era as EraIndex,
+				31 * CUC,
+				proof_for(tree, MINER)
+			));
+		}
+		pass_eras(SLASH_DEFER_ERAS);
+		assert_ok!(Staking::apply_slashes(signed(STRANGER), 10));
+		assert!(Staking::slashes(None, 10).is_empty());
+		assert_eq!(pool(COORDINATOR), stake - stake / 10);
+	});
+}
+
 /// What governance has cancelled is not begun again with another miner's voucher.
 #[test]
 fn a_cancelled_slash_stays_cancelled() {

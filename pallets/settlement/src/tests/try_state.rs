@@ -143,6 +143,12 @@ fn settlements() {
 		change_settlement(|settlement| settlement.claimed = 46 * CUC);
 		owe(-15 * CUC as i128);
 	});
+	breaks("5: vouchers were claimed before their time", || {
+		let mut settlement = Settlements::<Test>::get(account(COORDINATOR), 0).unwrap();
+		owe(settlement.unclaimed() as i128);
+		settlement.by_voucher = 1;
+		Settlements::<Test>::insert(account(COORDINATOR), era() - 1, settlement);
+	});
 	let cleaned = "5: a settlement is cleaned that is open";
 	breaks(cleaned, || {
 		change_settlement(|settlement| {

@@ -33,9 +33,19 @@ fn operators_are_known_by_role_worker_and_activity() {
 		assert_set_worker(COORDINATOR, 50);
 		// A former worker's messages stay the operator's.
 		for worker in [first, worker(50)] {
-			assert_eq!(Staking::worker_owner(&worker), Some(account(COORDINATOR)));
+			assert_eq!(
+				Staking::worker_owner(&worker, 1),
+				Some(account(COORDINATOR))
+			);
 		}
-		assert_eq!(Staking::worker_owner(&worker(51)), None);
+		assert_eq!(Staking::worker_owner(&worker(51), 1), None);
+		// Not those of eras in which it had let go of it, but for the one that follows, of which somebody
+		// may hear first; and those of eras before a key was bound, which are signed again.
+		for (era, former) in [(0, true), (2, true), (3, false), (u32::MAX, false)] {
+			let owner = |number| Staking::worker_owner(&worker(number), era);
+			assert_eq!(owner(COORDINATOR.into()).is_some(), former, "{era}");
+			assert_eq!(owner(50), Some(account(COORDINATOR)));
+		}
 		assert_ok!(Staking::retire(signed(MINER)));
 		assert!(!Staking::is_active(&account(MINER)));
 		assert_eq!(Staking::role(&account(MINER)), Some(Role::Miner));

@@ -337,7 +337,7 @@ proptest! {
 	#[test]
 	fn a_slash_takes_its_fraction(before in reach(), fraction in fraction()) {
 		let mut after = before.clone();
-		let taken = after.slash(fraction, Perbill::zero()).unwrap().all;
+		let taken = after.slash(fraction, &[]).unwrap().all;
 		prop_assert_eq!(after.total(), before.total() - taken);
 		let due = quotient(before.total(), fraction.deconstruct().into(), BILLION);
 		prop_assert!(taken + parts(&before) >= due);
@@ -361,7 +361,7 @@ proptest! {
 	#[test]
 	fn the_operator_loses_first(before in reach(), fraction in fraction()) {
 		let mut after = before.clone();
-		let taken = after.slash(fraction, Perbill::zero()).unwrap();
+		let taken = after.slash(fraction, &[]).unwrap();
 		let before = settled(before);
 		let due = quotient(before.total(), fraction.deconstruct().into(), BILLION);
 		if has_ended(&before, &after) {
@@ -393,7 +393,7 @@ proptest! {
 	#[test]
 	fn the_others_lose_in_proportion(before in reach(), fraction in fraction()) {
 		let mut after = before.clone();
-		after.slash(fraction, Perbill::zero()).unwrap();
+		after.slash(fraction, &[]).unwrap();
 		let before = settled(before);
 		let due = quotient(before.total(), fraction.deconstruct().into(), BILLION);
 		let own = own_worth(&before);
@@ -419,7 +419,7 @@ proptest! {
 	#[test]
 	fn all_is_all(before in reach()) {
 		let mut after = before.clone();
-		let taken = after.slash(Perbill::one(), Perbill::zero()).unwrap().all;
+		let taken = after.slash(Perbill::one(), &[]).unwrap().all;
 		prop_assert_eq!(taken, before.total());
 		prop_assert_eq!(after.total(), 0);
 		for ((before, own_before), (after, own)) in pools(&before).iter().zip(pools(&after)) {
@@ -429,8 +429,8 @@ proptest! {
 			prop_assert!(!by_others || after.generation > before.generation);
 		}
 		// There is nothing left to take.
-		prop_assert_eq!(after.slash(Perbill::one(), Perbill::zero()), Ok(Taken::default()));
-		prop_assert_eq!(after.slash(Perbill::one(), Perbill::one()), Ok(Taken::default()));
+		prop_assert_eq!(after.slash(Perbill::one(), &[]), Ok(Taken::default()));
+		prop_assert_eq!(after.slash(Perbill::one(), &[(0, Perbill::one())]), Ok(Taken::default()));
 	}
 
 	#[test]
@@ -441,7 +441,7 @@ proptest! {
 	) {
 		let (fraction, already) = (one.min(other), one.max(other));
 		let mut after = before.clone();
-		prop_assert_eq!(after.slash(fraction, already), Ok(Taken::default()));
+		prop_assert_eq!(after.slash(fraction, &[(0, already)]), Ok(Taken::default()));
 		prop_assert_eq!(after.total(), before.total());
 		for ((before, own_before), (after, own_after)) in
 			pools(&settled(before)).iter().zip(pools(&after))
@@ -459,10 +459,10 @@ proptest! {
 	) {
 		let (smaller, larger) = (one.min(other), one.max(other));
 		let mut at_once = before.clone();
-		at_once.slash(larger, Perbill::zero()).unwrap();
+		at_once.slash(larger, &[]).unwrap();
 		let mut in_two = before.clone();
-		in_two.slash(smaller, Perbill::zero()).unwrap();
-		in_two.slash(larger, smaller).unwrap();
+		in_two.slash(smaller, &[]).unwrap();
+		in_two.slash(larger, &[(0, smaller)]).unwrap();
 		if has_ended(&before, &at_once) || has_ended(&before, &in_two) {
 			return Ok(());
 		}
@@ -498,7 +498,7 @@ proptest! {
 			leaving: vec![leaving(1), leaving(2)],
 		};
 		let total = reach.total();
-		if let Ok(taken) = reach.slash(fraction, already) {
+		if let Ok(taken) = reach.slash(fraction, &[(0, already)]) {
 			prop_assert_eq!(reach.total() + taken.all, total);
 		}
 	}

@@ -3,10 +3,10 @@
 use cuckoo_primitives::{Role, CUC};
 use frame_support::{assert_noop, assert_ok};
 use proptest::prelude::*;
-use sp_runtime::TokenError;
+use sp_runtime::{Perbill, TokenError};
 
 use super::support::*;
-use crate::{mock::*, types::DescendingStake, Amount, Error, Held, Pools, Positions};
+use crate::{mock::*, pool::Shares, types::DescendingStake, Amount, Error, Held, Pools, Positions};
 
 fn give(from: u8, to: cuckoo_primitives::AccountId, amount: u128) {
 	assert_ok!(Balances::transfer_allow_death(signed(from), to, amount));
@@ -136,6 +136,81 @@ fn going_in_and_out_at_an_odd_rate_gains_nothing() {
 		let pool = Pools::<Test>::get(account(MINER));
 		assert!(begin - free(BOB) <= 50 * (pool.value / pool.shares.0 + 2));
 		assert!(worth(ALICE, MINER) >= honest);
+	});
+}
+
+/// Retired, an operator sells nearly all shares of its pool, lets rewards come in, and does so again until
+/// one share is left that is worth more than most votes. What a vote buys no share for would be its own.
+#[test]
+fn a_pool_of_a_few_dear_shares_takes_no_stake_that_would_be_rounded_away() {
+	run(|| {
+		let stake = MINER_STAKE;
+		assert_ok!(Staking::register(
+			signed(ALICE),
+			Role::Miner,
+			worker(50),
+			proof_now(50, ALICE),
+			stake,
+			Perbill::zero(),
+			introduction(),
+		));
+		assert_vote(CAROL, ALICE, 1_500 * CUC);
+		assert_retire(ALICE);
+		assert_unvote(CAROL, ALICE, Amount::All);
+		assert_unstake(ALICE, Amount::Value(stake - MIN_VOTE));
+		for _ in 0..8 {
+			assert_eq!(pay(ALICE, 1_000 * CUC), Ok(()));
+			pass_blocks(BLOCKS_PER_ERA);
+			let pool = Staking::stake_now(&account(ALICE)).pool;
+			let left = MIN_VOTE + pool.worth(Shares(1)) + 1;
+			if left < pool.value {
+				let sold = Amount::Value(pool.value - left);
+				assert_ok!(Staking::unstake(signed(ALICE), sold));
+			}
+		}
+		assert_eq!(Pools::<Test>::get(account(ALICE)).shares, Shares(1));
+		assert_ok!(Staking::reactivate(
+			signed(ALICE),
+			worker(51),
+			proof_now(51, ALICE)
+		));
+		let too_dear = || Error::<Test>::SharesTooDear;
+		assert_noop!(Staking::stake_more(signed(ALICE), stake), too_dear());
+		assert_noop!(
+			Staking::vote(signed(BOB), account(ALICE), 1_500 * CUC),
+			too_dear()
+		);
+		assert_noop!(
+			Staking::rebond(signed(CAROL), account(ALICE), Amount::All),
+			too_dear()
+		);
+		// Nothing is lost, and the operator can begin anew.
+		assert_retire(ALICE);
+		assert_ok!(Staking::unstake(signed(ALICE), Amount::All));
+		assert_register(ALICE, Role::Miner, 52, stake);
+		assert_vote(BOB, ALICE, 1_500 * CUC);
+		pass_eras(UNBONDING_ERAS);
+		assert_withdraw(CAROL, 1_500 * CUC);
+	});
+}
+
+/// A pool that has earned a hundred times what was put in, and paid it out again, takes the smallest vote
+/// whole.
+#[test]
+fn a_pool_that_earned_much_takes_the_smallest_vote_whole() {
+	run(|| {
+		raise(MINER, 99 * MINER_STAKE);
+		assert_ok!(Staking::unstake(
+			signed(MINER),
+			Amount::Value(99 * MINER_STAKE)
+		));
+		raise(MINER, 99 * MINER_STAKE);
+		for amount in [MIN_VOTE, MIN_VOTE + 1, 1_234_567 * CUC + 89] {
+			let before = worth(BOB, MINER);
+			assert_ok!(Staking::vote(signed(BOB), account(MINER), amount));
+			let lost = amount - (worth(BOB, MINER) - before);
+			assert!(lost <= amount / 1_000_000, "{lost} of {amount}");
+		}
 	});
 }
 

@@ -287,21 +287,115 @@ fn the_last_block_of_an_era_is_in_it() {
 		pass_eras(1);
 		let first = block();
 		pass_eras(1);
-		assert_report(BOB, MINER, two_results(MINER, MINERS_KEY, first - 1, 0), 0);
-		assert_report(BOB, MINER, two_results(MINER, MINERS_KEY, first, 1), 1);
+		// The latest first: those of an era count for later ones as well.
 		assert_report(BOB, MINER, two_results(MINER, MINERS_KEY, block(), 2), 2);
+		assert_report(BOB, MINER, two_results(MINER, MINERS_KEY, first, 1), 1);
+		assert_report(BOB, MINER, two_results(MINER, MINERS_KEY, first - 1, 0), 0);
 	});
 }
 
+/// Counted for the present era it could be counted again in each that comes.
 #[test]
-fn what_claims_to_be_from_the_future_is_from_now() {
+fn what_claims_to_be_from_the_future_waits_for_its_block() {
 	for ahead in [1, BLOCKS_PER_ERA, u32::MAX - 200] {
 		run(|| {
 			pass_eras(1);
 			let evidence = two_results(MINER, MINERS_KEY, block() + ahead, 0);
-			assert_report(BOB, MINER, evidence, 1);
+			refuse(evidence.clone(), Error::<Test>::EvidenceFromFuture);
+			pass_eras(1);
+			if ahead <= BLOCKS_PER_ERA {
+				let era = 1 + ahead / BLOCKS_PER_ERA;
+				assert_report(BOB, MINER, evidence, era);
+			} else {
+				refuse(evidence, Error::<Test>::EvidenceFromFuture);
+			}
 		});
 	}
+}
+
+/// Three assignments of one attempt are one offence, in whichever era the third is.
+#[test]
+fn one_offence_is_counted_once_over_all_eras() {
+	run(|| {
+		let first = assignment(ALICE, 50, block(), 0);
+		let second = assignment(BOB, 51, block(), 0);
+		pass_eras(1);
+		let third = assignment(CAROL, 52, block(), 0);
+		let sign = |payload| sign_with(COORDINATORS_KEY, payload);
+		let pair = |one, other| assignments_of(COORDINATORS_KEY, sign(one), sign(other));
+		let slash = assert_report(BOB, COORDINATOR, pair(first.clone(), second), 0);
+		assert_ok!(Staking::cancel_slash(RuntimeOrigin::root(), slash));
+		refuse(pair(first, third), Error::<Test>::EvidenceUsed);
+	});
+}
+
+/// Whose key was stolen lets go of it, and answers for what it has signed by then, and for what a miner
+/// could have been given by then.
+#[test]
+fn a_worker_is_answered_for_from_when_it_was_bound_until_it_was_let_go_of() {
+	use cuckoo_primitives::signing::MAX_BLOCKS_AHEAD;
+	const LATER: u32 = 77;
+	let later = |offset: u32| {
+		run(|| {
+			pass_eras(1);
+			assert_set_worker(MINER, LATER);
+			assert_set_worker(COORDINATOR, LATER + 1);
+			let let_go = block();
+			pass_eras(2);
+			let at = let_go + offset;
+			let results = two_results(MINER, MINERS_KEY, at, 0);
+			let assignments = two_assignments(COORDINATORS_KEY, at, 0);
+			if offset <= MAX_BLOCKS_AHEAD {
+				let era = at / BLOCKS_PER_ERA;
+				assert_report(BOB, MINER, results, era);
+				assert_report(BOB, COORDINATOR, assignments, era);
+			} else {
+				refuse(results, Error::<Test>::WorkerNotBound);
+				refuse(assignments, Error::<Test>::WorkerNotBound);
+			}
+		})
+	};
+	[0, 1, MAX_BLOCKS_AHEAD, MAX_BLOCKS_AHEAD + 1]
+		.into_iter()
+		.for_each(later);
+	// Of eras before the key was bound nothing is proven with it.
+	run(|| {
+		let before = block();
+		pass_eras(1);
+		assert_set_worker(MINER, LATER);
+		let bound = block();
+		pass_blocks(1);
+		for block in [before, bound - 1] {
+			refuse(
+				two_results(MINER, LATER, block, 0),
+				Error::<Test>::WorkerNotBound,
+			);
+		}
+		assert_report(BOB, MINER, two_results(MINER, LATER, bound, 0), 1);
+	});
+	// A key that is taken back was its own all the time: that is no way out either.
+	run(|| {
+		let evidence = offence_now(0);
+		assert_set_worker(MINER, LATER);
+		pass_eras(1);
+		assert_set_worker(MINER, MINERS_KEY);
+		assert_report(BOB, MINER, evidence, 0);
+	});
+}
+
+/// The key of one of two assignments may be younger than the block that it names: nobody names so old a
+/// block but to get away with it.
+#[test]
+fn naming_a_block_before_the_key_was_bound_is_no_way_out() {
+	run(|| {
+		const LATER: u32 = 77;
+		let old = assignment(ALICE, 50, block(), 0);
+		pass_eras(1);
+		assert_set_worker(COORDINATOR, LATER);
+		let new = assignment(BOB, 51, block(), 0);
+		let [old, new] = [old, new].map(|payload| sign_with(LATER, payload));
+		assert_report(BOB, COORDINATOR, assignments_of(LATER, old, new), 1);
+	});
 }
 
 #[test]

@@ -12,6 +12,9 @@
 //!   takes the stream.
 //! - A slash takes its fraction of pool, stream and what leaves since the era of the offence: what the
 //!   operator owns first, and then from all of it in proportion, whole units from each.
+//! - Until the operator has been slashed and is back, its offences are one: an offence counts that is larger
+//!   than all of its era and of those before it, and of what others have reached its slash takes only the
+//!   difference.
 //!
 //! # How far the pallet may be from it
 //!
@@ -290,6 +293,14 @@ impl Margins {
 struct Offence {
 	applied: u32,
 	waiting: Option<usize>,
+	/// When the operator came back after it was slashed.
+	returned: Option<EraIndex>,
+}
+
+impl Offence {
+	fn is_one_with(&self, era: EraIndex) -> bool {
+		self.returned.is_none_or(|returned| era < returned)
+	}
 }
 
 /// A slash in the queue.
@@ -465,11 +476,23 @@ impl Model {
 		if self.era - era > EVIDENCE_ERAS {
 			return;
 		}
-		let offence = self.offences.entry(era).or_default();
-		let waiting = offence.waiting.and_then(|place| self.queue[place]);
-		if fraction <= waiting.map_or(offence.applied, |slash| slash.fraction) {
+		let one = self
+			.offences
+			.iter()
+			.filter(|(_, offence)| offence.is_one_with(era));
+		let counted = one.clone().filter(|(other, _)| **other <= era);
+		let counted = counted.map(|(_, offence)| {
+			let waiting = offence.waiting.and_then(|place| self.queue[place]);
+			waiting.map_or(offence.applied, |slash| slash.fraction)
+		});
+		if fraction <= counted.max().unwrap_or(0) {
 			return;
 		}
+		let returned = one.filter_map(|(_, offence)| offence.returned).min();
+		let offence = self.offences.entry(era).or_insert(Offence {
+			returned,
+			..Default::default()
+		});
 		if let Some(place) = offence.waiting {
 			self.queue[place] = None;
 		}
@@ -486,9 +509,18 @@ impl Model {
 		self.offences.entry(slash.era).or_default().waiting = None;
 	}
 
-	/// Takes the next slash out of the queue that is due, with its number and what has been taken for
-	/// the same era before.
-	fn next_due(&mut self) -> Option<(usize, Waiting, u32)> {
+	/// The operator, which was suspended, is back in service.
+	fn come_back(&mut self) {
+		for offence in self.offences.values_mut() {
+			if offence.applied > 0 && offence.returned.is_none() {
+				offence.returned = Some(self.era);
+			}
+		}
+	}
+
+	/// Takes the next slash out of the queue that is due, with its number and what has been taken before
+	/// for offences that are one with its own, by era.
+	fn next_due(&mut self) -> Option<(usize, Waiting, BTreeMap<EraIndex, u32>)> {
 		while self.applied < self.queue.len() {
 			let place = self.applied;
 			if let Some(slash) = self.queue[place] {
@@ -497,12 +529,12 @@ impl Model {
 				}
 				self.queue[place] = None;
 				self.applied += 1;
+				let one = self.offences.iter();
+				let one = one.filter(|(_, offence)| offence.is_one_with(slash.era));
+				let before = one.map(|(era, offence)| (*era, offence.applied)).collect();
 				let offence = self.offences.entry(slash.era).or_default();
-				let before = offence.applied;
-				*offence = Offence {
-					applied: slash.fraction,
-					waiting: None,
-				};
+				offence.applied = slash.fraction;
+				offence.waiting = None;
 				return Some((place, slash, before));
 			}
 			self.applied += 1;
@@ -511,18 +543,35 @@ impl Model {
 	}
 
 	/// Returns how much is taken.
-	fn slash(&mut self, slash: Waiting, before: u32, share: f64) -> Balance {
+	fn slash(&mut self, slash: Waiting, before: &BTreeMap<EraIndex, u32>, share: f64) -> Balance {
 		if self.pool.is_owned_by_only(OPERATOR) {
 			self.end_stream();
 		}
-		let reach = self.leaving.range(slash.era..).map(|(_, fund)| &fund.money);
-		let parts = 2 + reach.clone().count();
-		let total = reach.fold(&self.pool.money + &self.stream, |sum, money| sum + money);
-		let fraction = Ratio::new(
-			BigUint::from(slash.fraction - before),
-			BigUint::from(BILLION - before),
-		);
-		let target = floor(&(&total * fraction));
+		let reach = self.leaving.range(slash.era..);
+		let present = &self.pool.money + &self.stream;
+		let total = reach
+			.clone()
+			.fold(present.clone(), |sum, (_, fund)| sum + &fund.money);
+		// What is equally reached by what was taken before is one sum, rounded once.
+		let mut equal = BTreeMap::from([(before.values().copied().max().unwrap_or(0), present)]);
+		for (era, fund) in reach.clone() {
+			let already = before.range(..=era).map(|(_, applied)| *applied).max();
+			*equal
+				.entry(already.unwrap_or(0))
+				.or_insert_with(|| exact(0)) += &fund.money;
+		}
+		let parts = 2 + reach.count() + equal.len();
+		let target = equal
+			.iter()
+			.filter(|(already, _)| **already < slash.fraction)
+			.map(|(already, money)| {
+				let fraction = Ratio::new(
+					BigUint::from(slash.fraction - already),
+					BigUint::from(BILLION - already),
+				);
+				floor(&(money * fraction))
+			})
+			.sum::<Balance>();
 		let mut taken = 0;
 		let leaving = self.leaving.range_mut(slash.era..).map(|(_, fund)| fund);
 		for fund in std::iter::once(&mut self.pool).chain(leaving) {
@@ -981,7 +1030,12 @@ impl Twins {
 			Step::Reactivate => {
 				let key = u32::from(OPERATOR);
 				let proof = proof_now(key, OPERATOR);
-				return Staking::reactivate(signed(OPERATOR), worker(key), proof).is_ok();
+				let suspended = Staking::operator(account(OPERATOR)).unwrap().suspended;
+				let done = Staking::reactivate(signed(OPERATOR), worker(key), proof).is_ok();
+				if done && suspended {
+					self.model.come_back();
+				}
+				return done;
 			},
 			Step::Commission(parts) => {
 				let rate = Perbill::from_parts(parts);
@@ -1021,7 +1075,7 @@ impl Twins {
 			let (place, slash, before) = self.model.next_due().expect("one is due");
 			assert_eq!(u32::try_from(place), Ok(amount.0), "another was applied");
 			let margin = self.model.slash_margin();
-			let expected = self.model.slash(slash, before, share);
+			let expected = self.model.slash(slash, &before, share);
 			let specks = self.model.settle(slash.era, &pools, pool);
 			let (least, most) = (
 				expected as f64 - margin,

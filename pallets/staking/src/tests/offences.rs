@@ -9,7 +9,7 @@ use sp_staking::{
 };
 
 use super::support::*;
-use crate::{mock::*, Amount, Event, Offences, Slashes};
+use crate::{mock::*, Amount, Event, Offences, OperatorAccess, Slashes};
 
 /// Tells of an offence of these operators, each with its fraction in percent.
 fn offend(offenders: &[(u8, u32)], reporters: &[u8], session: SessionIndex) -> Weight {
@@ -120,6 +120,32 @@ fn what_is_too_old_costs_nothing() {
 		// One session later it counts.
 		offend(&[(VALIDATOR, 50)], &[], SESSIONS_PER_ERA);
 		assert!(Slashes::<Test>::contains_key(0));
+	});
+}
+
+/// Late proof of what an operator has been slashed for does not keep it from validating; what suspends it, or
+/// finds it suspended, does.
+#[test]
+fn who_is_back_in_service_is_not_disabled_for_what_it_was_slashed_for() {
+	run(|| {
+		offend(&[(VALIDATOR, 20)], &[], 0);
+		// Another one of the same era, which adds nothing.
+		offend(&[(VALIDATOR, 20)], &[], 0);
+		assert_eq!(told().len(), 2);
+		pass_eras(SLASH_DEFER_ERAS);
+		assert_ok!(Staking::apply_slashes(signed(BOB), 1));
+		let key = VALIDATOR.into();
+		assert_ok!(Staking::reactivate(
+			signed(VALIDATOR),
+			worker(key),
+			proof_now(key, VALIDATOR)
+		));
+		offend(&[(VALIDATOR, 20)], &[], 0);
+		assert_eq!(told(), []);
+		assert!(Staking::is_active(&account(VALIDATOR)));
+		// What it does from now on counts.
+		offend(&[(VALIDATOR, 20)], &[], SESSIONS_PER_ERA);
+		assert_eq!(told().len(), 1);
 	});
 }
 

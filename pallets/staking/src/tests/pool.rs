@@ -55,6 +55,19 @@ fn an_amount_that_buys_nothing_is_refused() {
 }
 
 #[test]
+fn stake_that_is_wanted_back_is_taken_whole_or_not_at_all() {
+	// One share of 1,101: 1,500 would buy one, worth 1,300 then.
+	assert_eq!(pool(1_101, 1).join_whole(1_500), Err(PoolError::TooDear));
+	assert_eq!(pool(1_101, 1).join(1_500), Ok(Shares(1)));
+	assert_eq!(pool(1_101, 1).join_whole(2_202), Ok(Shares(2)));
+	assert_eq!(pool(1_101, 1).join_whole(1_100), Err(PoolError::TooSmall));
+	assert_eq!(Pool::default().join_whole(7), Ok(Shares(7)));
+	// A millionth is borne, and no more.
+	assert_eq!(pool(3, 2).join_whole(1_000_000), Ok(Shares(666_666)));
+	assert_eq!(pool(3, 2).join_whole(1_000), Err(PoolError::TooDear));
+}
+
+#[test]
 fn shares_without_value_have_no_rate() {
 	assert_eq!(pool(0, 1_000).join(5), Err(PoolError::Worthless));
 	assert_eq!(pool(0, 1_000).leave(Shares(1_000)), Ok(0));
@@ -133,6 +146,30 @@ proptest! {
 			prop_assert!(rate_holds(&joined, &after));
 			prop_assert_eq!(after.value, before.value + amount - paid);
 			prop_assert_eq!(after.shares, before.shares);
+		}
+	}
+
+	#[test]
+	fn what_is_taken_whole_is_worth_what_it_cost_to_a_millionth(
+		before in live_pool(),
+		amount in number(90),
+	) {
+		let (mut whole, mut any) = (before, before);
+		match (whole.join_whole(amount), any.join(amount)) {
+			(Ok(shares), joined) => {
+				prop_assert_eq!((Ok(shares), whole), (joined, any));
+				prop_assert!(amount - whole.worth(shares) <= amount / 1_000_000);
+			},
+			(Err(error), joined) => {
+				prop_assert_eq!(whole, before);
+				let lost = |shares| amount - any.worth(shares) > amount / 1_000_000;
+				prop_assert!(joined.map_or_else(|other| other == error, lost));
+			},
+		}
+		// The smallest vote is whole wherever a share is worth less than its millionth.
+		let smallest = crate::mock::MIN_VOTE;
+		if before.value / before.shares.0 < smallest / 1_000_000 - 2 && amount >= smallest {
+			prop_assert_ne!(before.clone().join_whole(amount), Err(PoolError::TooDear));
 		}
 	}
 

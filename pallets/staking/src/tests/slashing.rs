@@ -320,19 +320,87 @@ fn a_smaller_or_equal_offence_of_the_same_era_adds_nothing() {
 	});
 }
 
+/// Who steals a worker's key can sign for every era since it was bound, and prove it all at once. So until
+/// the operator has been slashed and is back its offences cost what the largest costs, in whatever order they
+/// are proven.
 #[test]
-fn offences_of_different_eras_count_each() {
+fn offences_of_different_eras_are_one_until_the_operator_is_back() {
+	for latest_first in [true, false] {
+		run(|| {
+			let mut offences = vec![offence_now(0)];
+			for _ in 0..EVIDENCE_ERAS {
+				pass_eras(1);
+				offences.push(offence_now(0));
+			}
+			if latest_first {
+				offences.reverse();
+			}
+			let report =
+				|evidence| match Staking::report_equivocation(signed(BOB), Box::new(evidence)) {
+					Ok(_) => assert!(latest_first || next_slash() == 1),
+					Err(refused) => assert!([ALREADY.into(), Error::<Test>::EvidenceTooOld.into()]
+						.contains(&refused.error)),
+				};
+			offences.clone().into_iter().for_each(report);
+			pass_eras(SLASH_DEFER_ERAS);
+			let before = free(BOB);
+			assert_ok!(Staking::apply_slashes(signed(CAROL), 10));
+			assert_eq!(worth(MINER, MINER), MINER_STAKE / 10 * 9);
+			assert_eq!(free(BOB), before + 300 * CUC);
+			// Nor does it cost more after it was applied, or once the operator is back with another key.
+			offences.clone().into_iter().for_each(report);
+			pass_eras(SLASH_DEFER_ERAS);
+			let _ = Staking::apply_slashes(signed(CAROL), 10);
+			reactivate(MINER);
+			offences.into_iter().for_each(report);
+			pass_eras(SLASH_DEFER_ERAS);
+			let _ = Staking::apply_slashes(signed(CAROL), 10);
+			assert_eq!(worth(MINER, MINER), MINER_STAKE / 10 * 9);
+		});
+	}
+}
+
+const ALREADY: Error<Test> = Error::<Test>::OffenceAlreadyCounted;
+
+/// What it does after it has come back counts anew.
+#[test]
+fn an_offence_after_coming_back_counts_anew() {
 	run(|| {
-		let first = offence_now(0);
-		pass_eras(1);
-		let second = offence_now(0);
-		pass_eras(1);
-		assert_eq!(assert_report(BOB, MINER, second, 1), 0);
-		assert_eq!(assert_report(BOB, MINER, first, 0), 1);
+		assert_report(BOB, MINER, offence_now(0), 0);
 		pass_eras(SLASH_DEFER_ERAS);
 		assert_apply(0, MINER, 3_000 * CUC, BOB, 300 * CUC);
-		assert_apply(1, MINER, 2_700 * CUC, BOB, 270 * CUC);
-		assert_eq!(worth(MINER, MINER), MINER_STAKE / 100 * 81);
+		let former = offence_now(1);
+		pass_eras(1);
+		reactivate(MINER);
+		let now = CurrentEra::<Test>::get();
+		let key = 200 + Staking::worker_nonce(account(MINER)) - 1;
+		// One of before, while the former key was its own, does not.
+		assert_noop!(
+			Staking::report_equivocation(signed(BOB), Box::new(former)),
+			ALREADY
+		);
+		let slash = assert_report(BOB, MINER, two_results(MINER, key, block(), 2), now);
+		pass_eras(SLASH_DEFER_ERAS);
+		assert_apply(slash, MINER, 2_700 * CUC, BOB, 270 * CUC);
+	});
+}
+
+/// An operator that proves a late offence of its own does not save what left before it from an earlier one.
+#[test]
+fn a_late_offence_does_not_shield_what_left_before_it() {
+	run(|| {
+		assert_ok!(Staking::stake_more(signed(MINER), 100_000 * CUC));
+		let early = offence_now(0);
+		assert_unstake(MINER, Amount::Value(100_000 * CUC));
+		pass_eras(1);
+		let late = offence_now(0);
+		assert_report(ALICE, MINER, late, 1);
+		assert_report(BOB, MINER, early, 0);
+		pass_eras(SLASH_DEFER_ERAS);
+		assert_apply(0, MINER, 3_000 * CUC, ALICE, 300 * CUC);
+		// A tenth of the 100,000 that have left; of the others nothing more.
+		assert_apply(1, MINER, 10_000 * CUC, BOB, 1_000 * CUC);
+		assert_eq!(worth(MINER, MINER) + leaving(MINER), 117_000 * CUC);
 	});
 }
 
@@ -478,6 +546,7 @@ fn cancelling_one_of_two_slashes_does_not_end_the_suspension() {
 		let first = assert_report(BOB, MINER, offence_now(0), 0);
 		pass_eras(1);
 		// The first is due, and not applied yet.
+		set_fraction(Role::Miner, Perbill::from_percent(30));
 		let second = assert_report(BOB, MINER, offence_now(0), 1);
 		assert_ok!(Staking::cancel_slash(RuntimeOrigin::root(), first));
 		assert!(record(MINER).is_suspended());
@@ -487,6 +556,28 @@ fn cancelling_one_of_two_slashes_does_not_end_the_suspension() {
 		);
 		assert_ok!(Staking::cancel_slash(RuntimeOrigin::root(), second));
 		assert!(!record(MINER).is_suspended());
+		assert!(record(MINER).is_active());
+	});
+}
+
+/// What was applied keeps an operator out of service until it comes back by itself.
+#[test]
+fn cancelling_a_slash_does_not_end_the_suspension_by_one_that_was_applied() {
+	run(|| {
+		slash_miner(10);
+		let since = record(MINER).suspended;
+		set_fraction(Role::Miner, Perbill::from_percent(30));
+		let second = assert_report(BOB, MINER, offence_now(1), SLASH_DEFER_ERAS);
+		assert_ok!(Staking::cancel_slash(RuntimeOrigin::root(), second));
+		assert_eq!(record(MINER).suspended, since);
+		assert!(!record(MINER).is_active());
+		reactivate(MINER);
+		assert!(record(MINER).is_active());
+		// And one that it did not suspend it for is lifted as ever.
+		let key = 200 + Staking::worker_nonce(account(MINER)) - 1;
+		let evidence = two_results(MINER, key, block(), 2);
+		let third = assert_report(BOB, MINER, evidence, SLASH_DEFER_ERAS);
+		assert_ok!(Staking::cancel_slash(RuntimeOrigin::root(), third));
 		assert!(record(MINER).is_active());
 	});
 }
@@ -695,15 +786,17 @@ fn a_slash_of_what_is_gone_takes_nothing() {
 	run(|| {
 		assert_report(BOB, MINER, offence_now(0), 0);
 		pass_eras(1);
+		let early = offence_now(1);
+		set_fraction(Role::Miner, Perbill::from_percent(50));
 		let second = assert_report(BOB, MINER, offence_now(0), 1);
+		pass_eras(1);
 		set_fraction(Role::Miner, Perbill::from_percent(100));
-		let third = assert_report(BOB, MINER, offence_now(1), 1);
-		assert_eq!((second, third), (1, 2));
+		let third = assert_report(BOB, MINER, offence_now(0), 2);
+		let fourth = assert_report(BOB, MINER, early, 1);
+		assert_eq!((second, third, fourth), (1, 2, 3));
 		assert_ok!(Staking::apply_slashes(signed(BOB), 2));
 		pass_eras(1);
-		let fourth = assert_report(BOB, MINER, offence_now(0), 2);
 		assert_apply(third, MINER, 27_000 * CUC, BOB, 2_700 * CUC);
-		pass_eras(1);
 		assert_apply(fourth, MINER, 0, BOB, 0);
 	});
 }
@@ -770,10 +863,11 @@ fn another_role_does_not_make_a_former_offence_cheaper() {
 #[test]
 fn records_of_offences_are_forgotten_when_they_cannot_count_any_more() {
 	run(|| {
-		for era in 0..4 {
+		let mut key = MINER.into();
+		for era in 0..6 {
 			assert_ok!(Staking::report_equivocation(
 				signed(BOB),
-				Box::new(offence_now(0))
+				Box::new(two_results(MINER, key, block(), 0))
 			));
 			let eras: Vec<_> = Offences::<Test>::get(account(MINER))
 				.iter()
@@ -783,12 +877,45 @@ fn records_of_offences_are_forgotten_when_they_cannot_count_any_more() {
 			assert_eq!(eras, (first..=era).collect::<Vec<_>>());
 			pass_eras(1);
 			assert_ok!(Staking::apply_slashes(signed(BOB), 10));
+			reactivate(MINER);
+			key = 200 + Staking::worker_nonce(account(MINER)) - 1;
 		}
+	});
+	// Not before what would be one with them cannot be proven any more either.
+	run(|| {
+		let eras = || Offences::<Test>::get(account(MINER)).len();
+		slash_miner(10);
+		pass_eras(2 * EVIDENCE_ERAS);
+		set_fraction(Role::Miner, Perbill::from_percent(10));
+		assert_noop!(
+			Staking::report_equivocation(signed(BOB), Box::new(offence_now(1))),
+			ALREADY
+		);
+		reactivate(MINER);
+		let key = 200 + Staking::worker_nonce(account(MINER)) - 1;
+		pass_eras(EVIDENCE_ERAS - 1);
+		let report = |task| {
+			let evidence = two_results(MINER, key, block(), task);
+			assert_ok!(Staking::report_equivocation(
+				signed(BOB),
+				Box::new(evidence)
+			));
+			assert_ok!(Staking::cancel_slash(
+				RuntimeOrigin::root(),
+				next_slash() - 1
+			));
+		};
+		report(2);
+		assert_eq!(eras(), 2);
+		pass_eras(1);
+		report(3);
+		assert_eq!(eras(), 2);
 	});
 	// Not while their slash waits, however late it is.
 	run(|| {
 		assert_report(BOB, MINER, offence_now(0), 0);
 		pass_eras(10);
+		set_fraction(Role::Miner, Perbill::from_percent(30));
 		assert_report(BOB, MINER, offence_now(0), 10);
 		assert_eq!(Offences::<Test>::get(account(MINER)).len(), 2);
 		assert_ok!(Staking::apply_slashes(signed(BOB), 10));
@@ -799,7 +926,8 @@ fn records_of_offences_are_forgotten_when_they_cannot_count_any_more() {
 #[test]
 fn pending_slashes_are_paged() {
 	run(|| {
-		for _ in 0..3 {
+		for tens in 1..=3 {
+			set_fraction(Role::Miner, Perbill::from_percent(10 * tens));
 			assert_ok!(Staking::report_equivocation(
 				signed(BOB),
 				Box::new(offence_now(0))

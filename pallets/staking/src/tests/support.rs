@@ -154,6 +154,7 @@ pub fn assert_register(who: u8, role: Role, key: u32, stake: Balance) {
 		WorkerOwners::<Test>::get(worker(key)),
 		Some(WorkerOwner {
 			operator: operator.clone(),
+			since: block(),
 			released: None
 		})
 	);
@@ -180,6 +181,15 @@ pub fn assert_register(who: u8, role: Role, key: u32, stake: Balance) {
 pub fn assert_set_worker(who: u8, key: u32) {
 	let before = Snapshot::take(who, who);
 	let previous = before.record.as_ref().unwrap().worker.unwrap();
+	let bound = WorkerOwners::<Test>::get(previous).unwrap();
+	// A former worker that is taken back is its own since the first time.
+	let since = WorkerOwners::<Test>::get(worker(key))
+		.filter(|owner| owner.operator == account(who))
+		.filter(|owner| {
+			let released = owner.released.expect("nobody's present worker is bound");
+			!Staking::is_past(released.era, CurrentEra::<Test>::get())
+		})
+		.map_or_else(block, |owner| owner.since);
 	take_events();
 	assert_ok!(Staking::set_worker(
 		signed(who),
@@ -196,14 +206,15 @@ pub fn assert_set_worker(who: u8, key: u32) {
 	assert_eq!(
 		WorkerOwners::<Test>::get(previous),
 		Some(WorkerOwner {
-			operator: operator.clone(),
-			released: Some(CurrentEra::<Test>::get()),
+			released: Some(Staking::moment()),
+			..bound
 		})
 	);
 	assert_eq!(
 		WorkerOwners::<Test>::get(worker(key)),
 		Some(WorkerOwner {
 			operator: operator.clone(),
+			since,
 			released: None
 		})
 	);
@@ -397,6 +408,7 @@ pub fn assert_retire(who: u8) {
 	let before = Snapshot::take(who, who);
 	let record = before.record.clone().unwrap();
 	let era = CurrentEra::<Test>::get();
+	let bound = WorkerOwners::<Test>::get(record.worker.unwrap()).unwrap();
 	take_events();
 	assert_ok!(Staking::retire(signed(who)));
 	let after = Snapshot::take(who, who);
@@ -422,8 +434,8 @@ pub fn assert_retire(who: u8) {
 	assert_eq!(
 		WorkerOwners::<Test>::get(record.worker.unwrap()),
 		Some(WorkerOwner {
-			operator: operator.clone(),
-			released: Some(era)
+			released: Some(Staking::moment()),
+			..bound
 		})
 	);
 	let mut events = Vec::new();
@@ -589,7 +601,7 @@ pub fn assert_report(who: u8, operator: u8, evidence: Evidence, era: EraIndex) -
 		.unwrap();
 	expected.ordered = false;
 	expected.record = Some(Operator {
-		suspended: Some(now),
+		suspended: record.suspended.or(Some(now)),
 		counted: None,
 		..record.clone()
 	});

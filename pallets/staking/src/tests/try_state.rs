@@ -13,7 +13,7 @@ use crate::{
 	pool::{Pool, Position, Shares},
 	stake::Stream,
 	types::{
-		Amount, DescendingStake, Introduction, Offence, Slash, UnbondingChunk, WorkerOwner,
+		Amount, DescendingStake, Introduction, Moment, Offence, Slash, UnbondingChunk, WorkerOwner,
 		MAX_RELEASED_WORKERS,
 	},
 	AuthoredBlocks, ByStake, CurrentEra, Held, Introductions, Offences, Operators, Pools,
@@ -250,10 +250,12 @@ fn invariant_5_workers() {
 	let own = |key, who: u8, released| {
 		let owner = WorkerOwner {
 			operator: account(who),
+			since: 0,
 			released,
 		};
 		WorkerOwners::<Test>::insert(worker(key), owner);
 	};
+	let at = |era| Moment { era, block: 1 };
 	let list = |who: u8, keys: &[u32]| {
 		let keys: Vec<_> = keys.iter().map(|key| worker(*key)).collect();
 		ReleasedWorkers::<Test>::insert(
@@ -269,26 +271,36 @@ fn invariant_5_workers() {
 	const NOT_OWN: &str = "5: an operator's worker is not recorded as its own";
 	breaks(NOT_OWN, || WorkerOwners::<Test>::remove(worker(50)));
 	breaks(NOT_OWN, || own(50, VALIDATOR, None));
-	breaks(NOT_OWN, || own(50, MINER, Some(0)));
+	breaks(NOT_OWN, || own(50, MINER, Some(at(0))));
 	breaks("5: a bound worker was not counted", || {
 		WorkerNonces::<Test>::remove(account(MINER))
 	});
 	breaks("5: there is no room to let go of a worker", || {
 		let keys: Vec<_> = (100..100 + MAX_RELEASED_WORKERS).collect();
-		keys.iter().for_each(|key| own(*key, COORDINATOR, Some(0)));
+		keys.iter()
+			.for_each(|key| own(*key, COORDINATOR, Some(at(0))));
 		list(COORDINATOR, &keys);
 	});
 	breaks("5: a worker in use is not its owner's", || {
 		own(60, MINER, None)
 	});
 	breaks("5: a worker let go of is not on its owner's list", || {
-		own(60, MINER, Some(0))
+		own(60, MINER, Some(at(0)))
 	});
 	breaks("5: a worker let go of is not on its owner's list", || {
 		list(MINER, &[FORMER, 50]);
 	});
-	breaks("5: a worker is let go of in the future", || {
-		own(FORMER, MINER, Some(9))
+	const NO_TIME: &str = "5: a worker is let go of in the future, or before it was bound";
+	breaks(NO_TIME, || own(FORMER, MINER, Some(at(9))));
+	breaks(NO_TIME, || {
+		WorkerOwners::<Test>::mutate(worker(FORMER), |owner| {
+			owner.as_mut().unwrap().since = block()
+		});
+	});
+	breaks("5: a worker is bound in the future", || {
+		WorkerOwners::<Test>::mutate(worker(50), |owner| {
+			owner.as_mut().unwrap().since = block() + 1
+		});
 	});
 	breaks("5: a worker is twice on a list", || {
 		list(MINER, &[FORMER, FORMER])
@@ -394,6 +406,14 @@ fn invariant_10_slashes() {
 	breaks("10: an offence waits for no slash", || {
 		Slashes::<Test>::remove(0)
 	});
+	const COUNTS: &str = "10: an offence counts with another part than was taken or waits";
+	breaks(COUNTS, || {
+		change(|offences| offences[0].counted = Perbill::from_percent(11))
+	});
+	breaks(COUNTS, || {
+		Slashes::<Test>::remove(0);
+		change(|offences| offences[0].pending = None)
+	});
 	breaks("10: a slash takes no more than was taken", || {
 		change(|offences| offences[0].applied = Perbill::from_percent(10))
 	});
@@ -411,7 +431,10 @@ fn invariant_10_slashes() {
 	breaks(NOT_ON_RECORD, || Offences::<Test>::remove(account(ALICE)));
 	breaks(NOT_ON_RECORD, || change(|offences| offences[0].era = 0));
 	breaks(NOT_ON_RECORD, || {
-		change(|offences| offences[0].pending = None)
+		change(|offences| {
+			offences[0].pending = None;
+			offences[0].counted = Perbill::zero();
+		})
 	});
 	breaks(NOT_ON_RECORD, || {
 		change_slash(|slash| slash.operator = account(MINER))

@@ -116,7 +116,8 @@ fn a_worker_let_go_of_stays_its_owners_until_the_unbonding_time_is_over() {
 			Error::<Test>::WorkerAlreadyExists
 		);
 		let owner = WorkerOwners::<Test>::get(worker(former)).unwrap();
-		assert_eq!((owner.operator, owner.released), (account(MINER), Some(0)));
+		let released = owner.released.map(|released| released.era);
+		assert_eq!((owner.operator, released), (account(MINER), Some(0)));
 		pass_eras(1);
 		assert_set_worker(VALIDATOR, former);
 		assert!(ReleasedWorkers::<Test>::get(account(MINER)).is_empty());
