@@ -314,7 +314,7 @@ async fn an_era_goes_from_open_to_claimed() {
 /// is claimed all the same, and the allotment is as it was.
 #[tokio::test]
 async fn a_voucher_that_somebody_else_claimed_is_made_good_by_the_leaf() {
-	let chain = Fake::at(11, 100);
+	let chain = Fake::at(7 + WINDOWS.post_eras + 1, 100);
 	let gives = Gives::Honest(chain.clone());
 	let book = book(&[(7, 60)]);
 	chain.settle(7, 60);
