@@ -16,7 +16,7 @@ use cuckoo_primitives::{
 use offchain_coordinator::{
 	admin::AttemptLine, coordinator::Coordinator, ledger::reconcile, miners::ATTEMPTS_PER_SLOT,
 };
-use offchain_miner::verify_draw::{check, Asked, OnChain};
+use offchain_miner::verify_draw::{check, Asked, OnChain, Said};
 use std::{
 	collections::{BTreeMap, BTreeSet},
 	sync::Arc,
@@ -220,6 +220,21 @@ impl World {
 		}
 	}
 
+	/// What the coordinator says about a task, its draws aside.
+	async fn said(&self, coordinator: &Coordinator, status: &TaskStatus) -> Said {
+		let result = match status.state {
+			TaskState::Done => {
+				let result = coordinator.task_result(status.id).await;
+				Some(result.map_err(|error| error.to_string()))
+			},
+			_ => None,
+		};
+		Said {
+			status: status.clone(),
+			result,
+		}
+	}
+
 	/// The draw is as `verify-draw` wants it.
 	async fn check_draw(&self, coordinator: &Coordinator, status: &TaskStatus, attempt: Attempt) {
 		let id = status.id;
@@ -247,11 +262,15 @@ impl World {
 			task: Some(id),
 			attempt: Some(attempt),
 			spec: Some(status.spec.clone().into()),
+			last: match status.attempt == Some(attempt) {
+				true => Some(self.said(coordinator, status).await),
+				false => None,
+			},
 			idempotency_key: None,
 		};
 		let chain = OnChain {
 			genesis_hash: GENESIS,
-			registry: &registry,
+			registry: Ok(&registry),
 		};
 		for check in check(&proof, &asked, Some(chain)) {
 			if !check.ok {
