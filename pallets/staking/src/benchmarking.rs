@@ -645,6 +645,13 @@ mod benches {
 		register_as::<T>(&offender, Role::Coordinator, former)?;
 		Pallet::<T>::release_worker(&offender, former)?;
 		Pallet::<T>::bind_worker(&offender, worker)?;
+		for key in [former, worker] {
+			WorkerOwners::<T>::mutate(key, |owner| {
+				if let Some(owner) = owner {
+					owner.since = 0;
+				}
+			});
+		}
 		let era = NOW - T::EvidenceEras::get();
 		let caller = caller::<T>()?;
 		put_slash::<T>(&offender, era, Perbill::from_percent(2), caller.clone());
