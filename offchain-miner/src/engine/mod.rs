@@ -23,7 +23,7 @@ use cuckoo_primitives::{
 	H256,
 };
 use std::{path::PathBuf, sync::Arc, time::Instant};
-use tracing::{debug, info, warn};
+use tracing::{debug, error, info, warn};
 
 /// Runs the models of some folders on one device. Clones share what is loaded: each slot has one.
 #[derive(Clone)]
@@ -95,16 +95,25 @@ pub fn memory_estimate(folder: &ModelFolder) -> u64 {
 		.saturating_add(MEMORY_OF_ANY_MODEL)
 }
 
-/// Loads the library, and the first model on every device: an engine for each device of the profile.
-/// Blocks for seconds.
+/// Loads the library, and the first model on every device: an engine for each device of the profile. Of
+/// several devices, those that cannot be used are left out: ONNX Runtime can end the process where a GPU is
+/// lost, and the others are to go on after the restart. Blocks for seconds.
 pub fn open(setup: Setup) -> Result<(Vec<DiffusionEngine>, Profile), DeviceError> {
 	// Before anything that takes long.
 	setup.layout.tasks_at_once(setup.devices.len())?;
 	runtime::init(setup.library.as_deref())
 		.map_err(|error| DeviceError::Engine(error.to_string()))?;
 	let (mut engines, mut devices) = (Vec::new(), Vec::<DeviceProfile>::new());
+	let mut unusable = None;
 	for one in &setup.devices {
-		let (engine, mut device) = open_device(&setup, one)?;
+		let (engine, mut device) = match open_device(&setup, one) {
+			Err(error @ DeviceError::Unusable { .. }) => {
+				error!("{error}");
+				unusable = Some(error);
+				continue;
+			},
+			opened => opened?,
+		};
 		let before = devices.iter().filter(|it| it.label == device.label);
 		match before.count() {
 			0 => {},
@@ -113,6 +122,9 @@ pub fn open(setup: Setup) -> Result<(Vec<DiffusionEngine>, Profile), DeviceError
 		}
 		engines.push(engine);
 		devices.push(device);
+	}
+	if let (true, Some(error)) = (engines.is_empty(), unusable) {
+		return Err(error);
 	}
 	let models = setup.folders.iter().map(model_info).collect();
 	let profile = Profile::new(devices, models, setup.layout)?;

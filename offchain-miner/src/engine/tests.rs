@@ -264,8 +264,12 @@ fn each_device_has_models_and_a_limit_of_its_own() {
 		matches!(error, DeviceError::TooManyTasks { tasks: 66, .. }),
 		"{error}"
 	);
+	// One that cannot be used is left out, unless there is no other.
 	let mut missing = setup;
 	missing.devices[1].device = Device::Cuda(9_999);
+	let (engines, profile) = open(missing.clone()).unwrap();
+	assert_eq!((engines.len(), profile.devices.len()), (1, 1));
+	missing.devices.remove(0);
 	let error = open(missing).err().unwrap();
 	assert!(
 		matches!(&error, DeviceError::Unusable { device, .. } if *device == Device::Cuda(9_999)),
