@@ -14,6 +14,9 @@ use cuckoo_primitives::{
 /// The longest lease that is accepted, in milliseconds. It bounds how long the memory of a signed
 /// commitment must be kept.
 pub const MAX_LEASE_MS: u64 = 24 * 60 * 60 * 1_000;
+/// How far the block that an assignment names may lie behind the last final one: a lease and an hour, in blocks of
+/// six seconds. What names an older one could no longer be proven to the chain, were it one of two.
+pub const MAX_BLOCKS_BEHIND: BlockNumber = 15_000;
 
 /// What the miner knows by itself and from the chain.
 pub struct Expected<'a> {
@@ -86,6 +89,16 @@ pub enum Refusal {
 		/// The last final one.
 		finalized: BlockNumber,
 	},
+	/// It names a block that is long past: the chain would judge it no more.
+	#[error(
+		"the assignment names block {named}, and block {finalized} is final: {MAX_BLOCKS_BEHIND} back are taken"
+	)]
+	TooFarBehind {
+		/// The block that it names.
+		named: BlockNumber,
+		/// The last final one.
+		finalized: BlockNumber,
+	},
 	/// The spec is not the one that was signed.
 	#[error("the spec does not have the hash that the coordinator signed")]
 	OtherSpec,
@@ -147,6 +160,13 @@ pub fn verify(work: &Work, expected: &Expected<'_>) -> Result<Verified, Refusal>
 	let ahead = assignment.block_number.saturating_sub(expected.finalized);
 	if ahead > signing::MAX_BLOCKS_AHEAD {
 		return Err(Refusal::TooFarAhead {
+			named: assignment.block_number,
+			finalized: expected.finalized,
+		});
+	}
+	let behind = expected.finalized.saturating_sub(assignment.block_number);
+	if behind > MAX_BLOCKS_BEHIND {
+		return Err(Refusal::TooFarBehind {
 			named: assignment.block_number,
 			finalized: expected.finalized,
 		});
@@ -267,6 +287,10 @@ mod tests {
 	}
 
 	fn check(work: &Work) -> Result<Verified, Refusal> {
+		check_at(work, FINALIZED)
+	}
+
+	fn check_at(work: &Work, finalized: BlockNumber) -> Result<Verified, Refusal> {
 		verify(
 			work,
 			&Expected {
@@ -275,7 +299,7 @@ mod tests {
 				coordinator_worker: Some(&key(11).public()),
 				miner: Some(&account(20)),
 				worker: &key(21).public(),
-				finalized: FINALIZED,
+				finalized,
 				models: &[MODEL],
 				now_ms: NOW,
 			},
@@ -352,6 +376,17 @@ mod tests {
 			assert_eq!(refused, Refusal::TooFarAhead { named, finalized });
 			assert!(!refused.is_foul());
 		}
+	}
+
+	#[test]
+	fn a_block_that_is_long_past_is_refused() {
+		let work = signed(assignment(), spec(), &key(11));
+		let at = |finalized| check_at(&work, finalized);
+		assert!(at(FINALIZED + MAX_BLOCKS_BEHIND).is_ok());
+		let (named, finalized) = (FINALIZED, FINALIZED + MAX_BLOCKS_BEHIND + 1);
+		let refused = at(finalized).unwrap_err();
+		assert_eq!(refused, Refusal::TooFarBehind { named, finalized });
+		assert!(refused.is_foul());
 	}
 
 	#[test]
@@ -432,7 +467,7 @@ mod tests {
 				coordinator_worker,
 				miner,
 				worker: &worker,
-				finalized: FINALIZED,
+				finalized,
 				models: &[MODEL],
 				now_ms: NOW,
 			};
