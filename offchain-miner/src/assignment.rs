@@ -467,7 +467,7 @@ mod tests {
 				coordinator_worker,
 				miner,
 				worker: &worker,
-				finalized,
+				finalized: FINALIZED,
 				models: &[MODEL],
 				now_ms: NOW,
 			};
