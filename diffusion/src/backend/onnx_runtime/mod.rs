@@ -140,8 +140,6 @@ impl OnnxRuntime {
 				// The same algorithm in each session, by cuDNN's best guess. The default is its last
 				// resort, many times slower.
 				.with_conv_algorithm_search(ep::cuda::ConvAlgorithmSearch::Heuristic)
-				// One kernel instead of two.
-				.with_fuse_conv_bias(true)
 				// Fp32 would be rounded to 10 bits. Without it, convolutions in fp16 get no tensor
 				// cores either, which round nothing there.
 				.with_tf32(half)
