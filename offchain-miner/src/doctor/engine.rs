@@ -11,8 +11,11 @@ use cuckoo_diffusion::{cuda, runtime, Control, Device, ModelFolder, Pipeline, Re
 use cuckoo_primitives::H256;
 use std::{path::Path, time::Instant};
 
-/// Everything that a picture needs, on each device.
-pub(super) fn look_at(args: &EngineArgs, hold: &HoldArgs) -> Vec<Finding> {
+/// Everything that a picture needs, on each device; and the models, if all of them open.
+pub(super) fn look_at(
+	args: &EngineArgs,
+	hold: &HoldArgs,
+) -> (Vec<Finding>, Option<Vec<ModelFolder>>) {
 	let mut findings = Vec::new();
 	let mut library_path = None;
 	let library = match runtime::init(args.onnxruntime.as_deref()) {
@@ -46,10 +49,10 @@ pub(super) fn look_at(args: &EngineArgs, hold: &HoldArgs) -> Vec<Finding> {
 		Ok(folders) => folders,
 		Err(error) => {
 			findings.push(Finding::problem("model", error));
-			return findings;
+			return (findings, None);
 		},
 	};
-	let mut held = Vec::new();
+	let (mut held, mut all) = (Vec::new(), true);
 	for path in folders {
 		match ModelFolder::open(&path) {
 			Ok(folder) => {
@@ -64,7 +67,10 @@ pub(super) fn look_at(args: &EngineArgs, hold: &HoldArgs) -> Vec<Finding> {
 					findings.extend(steps);
 				}
 			},
-			Err(error) => findings.push(Finding::problem("model", error)),
+			Err(error) => {
+				all = false;
+				findings.push(Finding::problem("model", error));
+			},
 		}
 	}
 	if !held.is_empty() {
@@ -74,7 +80,7 @@ pub(super) fn look_at(args: &EngineArgs, hold: &HoldArgs) -> Vec<Finding> {
 		});
 		findings.extend(memory);
 	}
-	findings
+	(findings, all.then_some(held))
 }
 
 /// What was looked at, with the device where there are several.

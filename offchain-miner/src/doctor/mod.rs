@@ -139,14 +139,15 @@ pub async fn command(args: DoctorArgs) -> anyhow::Result<bool> {
 	};
 
 	let (engine, hold) = (args.engine.clone(), args.hold.clone());
-	for finding in task::spawn_blocking(move || engine::look_at(&engine, &hold)).await? {
+	let looked = task::spawn_blocking(move || engine::look_at(&engine, &hold));
+	let (of_engine, held) = looked.await?;
+	for finding in of_engine {
 		tell(finding);
 	}
 	if !args.local {
-		let (engine, hold) = (args.engine.clone(), args.hold.clone());
-		// Models that do not open were told of above.
-		if let Ok(folders) = task::spawn_blocking(move || hold.opened(&engine)).await? {
-			tell(held_finding(&folders));
+		// Those that do not open were told of above.
+		if let Some(folders) = held {
+			tell(held_finding(&models::distinct(folders)));
 		}
 		tell(look_at_disk(&args));
 		let (worker, found) = look_at_key(&args);
